@@ -1,0 +1,84 @@
+"""Records: what exists is valid, and JSON out is JSON in."""
+
+import pytest
+import torch
+
+from glintbox.boxes import Box, Size
+from glintbox.errors import BadInput
+from glintbox.geometry import CoordFrame, TokenGrid
+from glintbox.records import (
+    AttentionMaps,
+    Candidate,
+    CandidateSet,
+    Grounding,
+    Head,
+    HeadMap,
+    HeadStats,
+    Response,
+    Sampling,
+    ScoredBox,
+    Setting,
+    from_json,
+    sampled,
+    to_json,
+)
+
+SIZE = Size(60, 40)
+SETTING = Setting("tiny", "main", "qwen3_vl", "short", "default", "min=1 max=9")
+
+
+def found() -> CandidateSet:
+    box = Box(6, 4, 12, 8)
+    heads = (Head(0, 1), Head(2, 0))
+    return CandidateSet(
+        id="a",
+        image=SIZE,
+        query="cup",
+        setting=SETTING,
+        sampling=Sampling(n=1),
+        frame=CoordFrame(Size(1000, 1000), Box.whole(SIZE)),
+        responses=(
+            Response("[1]", "greedy", "stop", (1,), ((0, 3),)),
+            Response("[2]", "sampled", "stop", (2,), ((0, 3),), (0.25,)),
+        ),
+        readings=("boxes", "boxes"),
+        candidates=tuple(Candidate(box, (100, 100, 200, 200), "cup", r, (0, 3), (0, 0, 0, 0)) for r in (0, 1)),
+        stats=HeadStats(heads, torch.rand(2, 4, 2), torch.rand(2, 4, 2)),
+        maps=AttentionMaps(heads, TokenGrid(2, 3, Box.whole(SIZE)), torch.rand(2, 4, 2, 2, 3)),
+    )
+
+
+def test_a_grounding_read_back_is_the_grounding_but_for_maps() -> None:
+    written = Grounding("a", "acs-free", "rank", (ScoredBox(Box(6, 4, 12, 8), 0.5, 1),), (Box(6, 4, 12, 8),), found())
+    read = from_json(Grounding, to_json(written))
+    assert read.found.maps is None
+    assert read.boxes == written.boxes and read.greedy == written.greedy and read.method == "acs-free"
+    assert read.found.stats is not None and written.found.stats is not None
+    assert torch.allclose(read.found.stats.entropy, written.found.stats.entropy)
+    assert read.found.frame == written.found.frame and read.found.candidates == written.found.candidates
+    assert to_json(read) == to_json(from_json(Grounding, to_json(read)))
+
+
+def test_a_head_map_survives_json() -> None:
+    heads = HeadMap(SETTING, "labels", {"x1": (Head(3, 4),), "y1": (Head(0, 0),)})
+    assert from_json(HeadMap, to_json(heads)) == heads
+    assert str(Head(14, 24)) == "L14H24"
+
+
+def test_greedy_is_never_among_the_sampled() -> None:
+    assert sampled(found()) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "expected n >= 1"),
+        ({"temperature": -0.1}, "expected a temperature >= 0"),
+        ({"temperature": 0, "n": 2}, "same answer 2 times"),
+        ({"top_p": 0}, "0 < top_p <= 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens >= 1"),
+    ],
+)
+def test_sampling_out_of_range_is_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        Sampling(**options)  # type: ignore[arg-type]  # the point of the test
