@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _AsList = (
     PlainValidator(lambda value: value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float32)),
-    PlainSerializer(lambda tensor: tensor.tolist(), return_type=list),
+    PlainSerializer(lambda tensor: tensor.double().round(decimals=6).tolist(), return_type=list),
 )
 
 

@@ -93,6 +93,7 @@ class LVLM(Protocol):
     """A frozen vision-language model that writes boxes as text."""
 
     card: ModelCard
+    default_prompt: str
 
     def prompt(self, image: Image, query: str, *, id: str, text: str | None = None) -> Prompt:
         """Make `image` (RGB, upright) and `query` ready; `text` names a prompt of `prompts.PROMPTS`."""

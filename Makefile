@@ -1,0 +1,44 @@
+# Everything a newcomer or CI needs: make demo | test | check | bench | clean. Needs Python >= 3.11 and nothing else.
+PYTHON ?= python3
+export OMP_NUM_THREADS ?= 1
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-fast check format bench clean
+
+.venv/main: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'glintbox needs Python >= 3.11, this is ' + sys.version)"
+	$(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) --editable ".[draw]"
+	touch $@
+
+.venv/dev: .venv/main
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+demo: .venv/main  ## ground the example scenes with the model in the box; pictures lie in demo/
+	$(BIN)/glintbox ground examples/demo.jsonl --out demo
+	@echo "Look at the pictures in demo/: candidates thin, greedy dashed, the chosen box bold with its score."
+
+test: .venv/dev  ## every test
+	$(BIN)/python -m pytest -q
+
+test-fast: .venv/dev  ## without the slow ones
+	$(BIN)/python -m pytest -q -m "not slow"
+
+check: .venv/dev  ## format, lint, types, tests: what CI runs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+format: .venv/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev  ## the table of the README (about an hour on two cores)
+	$(BIN)/python -m benchmarks.capture
+
+clean:
+	rm -rf .venv demo

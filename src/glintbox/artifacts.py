@@ -1,0 +1,87 @@
+"""Where a model's head map and regressor lie: named by the user, in the checkpoint folder, or in the user's cache."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from glintbox.errors import BadInput, NoArtifact, SettingMismatch
+from glintbox.records import HeadMap, Setting, from_json, to_json
+
+HEADS_FILE = "glintbox_heads.json"
+REGRESSOR_FILE = "glintbox_regressor.safetensors"
+
+
+def cache_folder(setting: Setting) -> Path:
+    """The user's folder for one model's artefacts; `GLINTBOX_CACHE` moves it, else the XDG cache holds it."""
+    base = os.environ.get("GLINTBOX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "glintbox"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "--", f"{setting.model}@{setting.revision}")
+    return Path(base).expanduser() / name
+
+
+def find(file: str, *, setting: Setting, checkpoint: Path | None) -> Path | None:
+    """The artefact's path, or None: first the user's cache (their own calibration wins), then the checkpoint folder."""
+    folders = [cache_folder(setting), *([checkpoint] if checkpoint else [])]
+    return next((folder / file for folder in folders if (folder / file).is_file()), None)
+
+
+def load_heads(path: Path) -> HeadMap:
+    """Read a head map.
+
+    Raises:
+        NoArtifact: no such file.
+        BadInput: the file is no head map of a known schema; the field is named.
+    """
+    if not path.is_file():
+        raise NoArtifact(f"expected a head map at {path}, found no file; make one with: glintbox heads calibrate")
+    try:
+        heads = from_json(HeadMap, path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise BadInput(f"expected a head map in {path}, got a problem at {where}: {first['msg']}") from error
+    if heads.schema_version != 1:
+        raise BadInput(f"expected a head map of schema 1 in {path}, got {heads.schema_version}; update glintbox")
+    return heads
+
+
+def save_heads(heads: HeadMap, path: Path) -> None:
+    """Write a head map whole or not at all."""
+    write_whole(path, to_json(heads, indent=2).encode() + b"\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def differences(made: Setting, here: Setting) -> tuple[str, ...]:
+    """One phrase per field in which two settings differ."""
+    return tuple(
+        f"{f.name}: made under {getattr(made, f.name)!r}, here {getattr(here, f.name)!r}"
+        for f in fields(Setting)
+        if getattr(made, f.name) != getattr(here, f.name)
+    )
+
+
+def require_equal(made: Setting, here: Setting, *, what: str) -> None:
+    """Refuse an artefact of another setting.
+
+    Raises:
+        SettingMismatch: names every field that differs.
+    """
+    odd = differences(made, here)
+    if odd:
+        raise SettingMismatch(
+            f"this {what} belongs to another setting ({'; '.join(odd)}); calibrate one for this model"
+        )

@@ -1,0 +1,26 @@
+"""Where commands write: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+errors = Console(stderr=True)
+results = Console()
+
+
+def progress() -> Progress:
+    """A bar with counts, elapsed and remaining time on stderr; silent where stderr is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal)
+
+
+def table(heading: Iterable[str], rows: Iterable[Iterable[object]], *, title: str | None = None) -> Table:
+    """A plain table of strings."""
+    made = Table(*heading, title=title)
+    for row in rows:
+        made.add_row(*(str(cell) for cell in row))
+    return made

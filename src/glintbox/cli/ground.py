@@ -1,0 +1,135 @@
+"""`glintbox ground`: pictures and a query in; boxes, pictures and JSON out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from glintbox import embedded
+from glintbox.cli.console import errors, progress, results
+from glintbox.draw import grounding_figure, save_figure
+from glintbox.errors import BadInput, OutOfMemory, UnreadableImage
+from glintbox.ground import Grounder
+from glintbox.images import Job, open_image, read_jobs
+from glintbox.records import Grounding, Sampling, to_json
+from glintbox.runs import Failure, Run
+
+Images = Annotated[list[str], typer.Argument(help="Pictures, folders, URLs, or .jsonl lists of {image, query, id}.")]
+Query = Annotated[str | None, typer.Option("--query", "-q", help="What to find; lines of a list may name their own.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="Hub name or checkpoint folder.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for ID.json and ID.png; resumes what is there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON line per picture instead of a summary.")]
+Heads = Annotated[Path | None, typer.Option(help="A head map (default: the model's own, if it has one).")]
+Regressor = Annotated[Path | None, typer.Option(help="A regressor (default: the model's own, if it has one).")]
+
+
+def ground(
+    images: Images,
+    *,
+    query: Query = None,
+    model: Model = embedded.NAME,
+    n: Annotated[int, typer.Option(help="Sampled answers beside the greedy one.")] = 10,
+    temperature: Annotated[float, typer.Option(help="Of the samples; 0.5 to 1.0 is usual.")] = 0.7,
+    top_p: float = 0.9,
+    top_k: int = 100,
+    seed: int = 0,
+    max_new_tokens: int = 512,
+    selector: Annotated[str, typer.Option(help="auto, or a name: acs-free, consensus, majority-vote …")] = "auto",
+    multiple: Annotated[bool, typer.Option("--multiple", help="Several objects: one box per cluster.")] = False,
+    heads: Heads = None,
+    regressor: Regressor = None,
+    out: Out = None,
+    as_json: AsJson = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """glintbox ground street.jpg --query "bicycle" --out found
+
+    Find objects: write several candidate boxes, read the attention behind each, keep the box that it supports.
+    """
+    Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)  # refuse bad numbers before anything is loaded
+    jobs = read_jobs(images, query)
+    options: dict[str, Any] = dict(
+        n=n, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, max_new_tokens=max_new_tokens,
+        selector=selector, multiple=multiple,
+    )  # fmt: skip
+    run = Run(out, options | dict(model=model, heads=heads, regressor=regressor, dtype=dtype)) if out else None
+    pending = run.pending(jobs) if run else jobs
+    if run and len(pending) < len(jobs):
+        errors.print(f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {out}; doing the rest")
+    if not pending:
+        return
+    grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
+    failures = _work(grounder, pending, run=run, as_json=as_json, options=options)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _work(
+    grounder: Grounder, jobs: Sequence[Job], *, run: Run | None, as_json: bool, options: dict[str, Any]
+) -> list[Failure]:
+    failures: list[Failure] = []
+    with progress() as bar:
+        task = bar.add_task("grounding", total=len(jobs))
+        for found in _grounded(grounder, jobs, failures, maps=run is not None, options=options):
+            grounding, picture = found
+            if run:
+                run.save(grounding, picture=picture)
+            results.print(to_json(grounding) if as_json else _line(grounding), soft_wrap=True, markup=False)
+            bar.update(task, advance=1)
+    for failure in failures:
+        errors.print(f"failed: {failure.id} ({failure.image}): {failure.why}", markup=False, soft_wrap=True)
+    if run:
+        run.finish(failures)
+        errors.print(f"{len(jobs) - len(failures)} done, {len(failures)} failed; pictures and JSON lie in {run.folder}")
+    return failures
+
+
+def _grounded(
+    grounder: Grounder, jobs: Sequence[Job], failures: list[Failure], *, maps: bool, options: dict[str, Any]
+) -> Iterator[tuple[Grounding, bytes | None]]:
+    """Results in order; queries on one picture share its prefill; a picture that fails is noted and skipped."""
+    for source, group in groupby(jobs, key=lambda job: job.image):
+        same = list(group)
+        done = 0
+        try:
+            image = open_image(source)
+            pairs = [(image, job.query) for job in same]
+            for grounding in grounder.ground(pairs, ids=[job.id for job in same], maps=maps, **options):
+                yield grounding, _png(image, grounding) if maps else None
+                done += 1
+        except (UnreadableImage, OutOfMemory) as error:
+            failures.extend(Failure(job.id, job.image, str(error)) for job in same[done:])
+
+
+def _png(image: Any, grounding: Grounding) -> bytes:
+    buffer = BytesIO()
+    save_figure(grounding_figure(image, grounding), buffer)
+    return buffer.getvalue()
+
+
+def _line(grounding: Grounding) -> str:
+    """One line a person can read."""
+    if not grounding.boxes:
+        odd = sum(reading == "unreadable" for reading in grounding.found.readings)
+        told = f"{odd} of {len(grounding.found.readings)} answers unreadable" if odd else "the model sees none"
+        return f"{grounding.id}: {grounding.found.query}: not found ({told})"
+    boxes = "  ".join(
+        f"[{', '.join(f'{value:.0f}' for value in box)}]" + (f" {score:.2f}" if score is not None else "")
+        for box, score, _ in grounding.boxes
+    )
+    return f"{grounding.id}: {grounding.found.query}: {boxes}  ({grounding.method})"
+
+
+def checked(text: str, *, kind: str, allowed: Sequence[str]) -> str:
+    """Refuse a word that is not allowed."""
+    if text not in allowed:
+        raise BadInput(f"expected {kind} to be one of {', '.join(allowed)}, got {text!r}")
+    return text

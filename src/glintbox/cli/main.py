@@ -1,0 +1,55 @@
+"""The `glintbox` command: puts the commands together and turns errors meant for users into messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import typer
+
+from glintbox.cli import doctor, env, ground, heads, models, parse
+from glintbox.cli.console import errors
+from glintbox.errors import GlintboxError
+
+app = typer.Typer(
+    name="glintbox",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help='glintbox ground street.jpg --query "bicycle" --out found\n\n'
+    "Better, scored boxes for small objects from the vision-language model you already run.",
+)
+
+
+def friendly(command: Callable[..., None]) -> Callable[..., None]:
+    """Errors raised on purpose become one message on stderr and exit code 2; others stay visible as bugs."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except GlintboxError as error:
+            errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
+            errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            errors.print("stopped; what was finished is kept, run the same command again to go on")
+            raise typer.Exit(130) from error
+
+    return run
+
+
+for name, command in {
+    "ground": ground.ground,
+    "parse": parse.parse,
+    "doctor": doctor.doctor,
+    "models": models.models,
+    "env": env.env,
+}.items():
+    app.command(name)(friendly(command))
+
+heads_app = typer.Typer(no_args_is_help=True, help="Find and show the attention heads that tell good boxes from bad.")
+for name, command in {"calibrate": heads.calibrate, "show": heads.show}.items():
+    heads_app.command(name)(friendly(command))
+app.add_typer(heads_app, name="heads")

@@ -1,0 +1,232 @@
+"""The ten lines most users want: `Grounder.from_pretrained(name)(image, query)` → Grounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+from time import perf_counter
+from typing import Any, overload
+
+import numpy as np
+import torch
+from PIL.Image import Image
+
+from glintbox import artifacts, embedded
+from glintbox.collect import Keep, candidate_set, sharpest
+from glintbox.errors import BadInput
+from glintbox.images import open_image
+from glintbox.lvlm.api import LVLM
+from glintbox.records import CandidateSet, Grounding, HeadMap, HeadStats, Sampling, Selector, Setting, Watch
+from glintbox.regressor import RegressorBundle, load_regressor
+from glintbox.selectors import best_selector, selector
+
+Picture = str | Path | Image | np.ndarray[Any, Any]
+
+
+class Grounder:
+    """A model and its artefacts, ready to ground pictures; nothing of one call is kept for the next."""
+
+    def __init__(
+        self,
+        lvlm: LVLM,
+        *,
+        heads: HeadMap | None = None,
+        regressor: RegressorBundle | None = None,
+        prompt: str | None = None,
+    ) -> None:
+        self.lvlm = lvlm
+        self.heads = heads
+        self.regressor = regressor
+        self.prompt = prompt or lvlm.default_prompt
+        for artefact, what in ((heads, "head map"), (regressor, "regressor")):
+            if artefact is not None:
+                artifacts.require_equal(artefact.setting, self._setting(artefact.setting), what=what)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path = embedded.NAME,
+        *,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        heads: str | Path | HeadMap | None = None,
+        regressor: str | Path | RegressorBundle | None = None,
+    ) -> Grounder:
+        """Load a model from a hub name, a checkpoint folder, or "embedded" for the model in the box.
+
+        heads, regressor: an artefact or its path; None looks in the user's cache, then in the checkpoint folder.
+
+        Raises:
+            UnknownName: a model type without a family (the message lists those there are).
+            SettingMismatch: a head map or regressor of another model (the difference is named).
+            NoArtifact, BadInput: an artefact's file is missing or is none.
+        """
+        from glintbox.lvlm.hf import HuggingFaceLVLM  # the extra weight of transformers, only where a model is loaded
+
+        source = embedded.folder() if str(name_or_folder) == embedded.NAME else name_or_folder
+        lvlm = HuggingFaceLVLM.from_pretrained(source, device=device, dtype=dtype)
+        checkpoint = Path(source) if Path(source).is_dir() else None
+        setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
+        find = partial(artifacts.find, setting=setting, checkpoint=checkpoint)
+        if heads is None:
+            heads = find(artifacts.HEADS_FILE)
+        if regressor is None:
+            regressor = find(artifacts.REGRESSOR_FILE)
+        return cls(
+            lvlm,
+            heads=artifacts.load_heads(Path(heads)) if isinstance(heads, str | Path) else heads,
+            regressor=load_regressor(Path(regressor)) if isinstance(regressor, str | Path) else regressor,
+        )
+
+    @overload
+    def __call__(self, image: Picture, query: str, **options: Any) -> Grounding: ...
+    @overload
+    def __call__(self, image: Sequence[Picture], query: str | Sequence[str], **options: Any) -> list[Grounding]: ...
+    @overload
+    def __call__(self, image: Picture, query: Sequence[str], **options: Any) -> list[Grounding]: ...
+
+    def __call__(
+        self, image: Picture | Sequence[Picture], query: str | Sequence[str], **options: Any
+    ) -> Grounding | list[Grounding]:
+        """Find `query` in `image`.
+
+        One picture with one query gives a Grounding; lists give a list: pictures × one query, one picture × queries
+        (its prefill is done once), or pairs of equal length. Options are those of `ground`.
+
+        Raises:
+            UnreadableImage, BadInput, NoArtifact, SettingMismatch, UnknownName, OutOfMemory: see each message.
+        """
+        pairs, single = _pairs(image, query)
+        found = list(self.ground(pairs, **options))
+        return found[0] if single else found
+
+    def ground(
+        self,
+        pairs: Sequence[tuple[Picture, str]],
+        *,
+        n: int = 10,
+        temperature: float = 0.7,
+        top_p: float = 0.9,
+        top_k: int = 100,
+        seed: int = 0,
+        selector: str | Selector = "auto",
+        multiple: bool = False,
+        max_new_tokens: int = 512,
+        ids: Sequence[str] | None = None,
+        maps: bool = False,
+    ) -> Iterator[Grounding]:
+        """Ground pairs of picture and query one after the other, in order, in bounded memory.
+
+        n: sampled answers beside the greedy one. selector: a name of `SELECTORS`, "auto" for the best artefact there
+        is, or a `Selector`. multiple: several objects, one box per cluster of candidates. ids: name each pair; noise
+        depends on id, query and seed, not on what else is drawn. maps: keep attention maps for pictures.
+        """
+        sampling = Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)
+        chosen, notes = self._chosen(selector, multiple=multiple)
+        watch = chosen.needs or Watch(view=self._view)
+        setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
+        keep = self._keep(watch) if maps or watch.maps else None
+        names = ids if ids is not None else [_name(picture) for picture, _ in pairs]
+        opened = _Opened()
+        prompts = (
+            self.lvlm.prompt(opened(picture), query, id=name, text=self.prompt)
+            for (picture, query), name in zip(pairs, names, strict=True)
+        )
+        for answered in self.lvlm.answer(prompts, sampling, watch):
+            found = candidate_set(answered, self.lvlm.card, sampling=sampling, setting=setting, watch=watch, keep=keep)
+            yield grounding(replace(found, notes=(*found.notes, *notes)), chosen)
+
+    def detect(
+        self, image: Picture, labels: Sequence[str], *, threshold: float = 0.0, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Boxes of several labels in the Hugging Face zero-shot-object-detection shape, best score first.
+
+        Each is {"score": float, "label": str, "box": {"xmin", "ymin", "xmax", "ymax"}} in px; options as in `ground`,
+        with multiple=True unless said otherwise.
+
+        Raises:
+            BadInput: the selector gives no score, or there are no labels.
+        """
+        if not labels or isinstance(labels, str):
+            raise BadInput(f"expected a list of labels, got {labels!r}")
+        options.setdefault("multiple", True)
+        rows = []
+        for label, result in zip(labels, self(image, list(labels), **options), strict=True):
+            for box, score, _ in result.boxes:
+                if score is None:
+                    raise BadInput(f"selector {result.method!r} gives no score; use one that does, e.g. 'consensus'")
+                corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+                rows.append({"score": score, "label": label, "box": corners})
+        return sorted((row for row in rows if row["score"] >= threshold), key=lambda row: -row["score"])
+
+    @property
+    def _view(self) -> str:
+        return self.heads.setting.view if self.heads else "default"
+
+    def _setting(self, like: Setting) -> Setting:
+        """This model's setting, seen through an artefact's view and moment."""
+        return self.lvlm.card.setting(prompt=self.prompt, view=like.view, moment=like.moment)
+
+    def _chosen(self, name: str | Selector, *, multiple: bool) -> tuple[Selector, tuple[str, ...]]:
+        if isinstance(name, Selector):
+            return name, ()
+        if name != "auto":
+            return selector(name, headmap=self.heads, regressor=self.regressor, multiple=multiple), ()
+        best = best_selector(self.heads, self.regressor)
+        why = {"acs-learned": "a regressor", "acs-free": "a head map, no regressor"}.get(
+            best, "no head map or regressor"
+        )
+        chosen = selector(best, headmap=self.heads, regressor=self.regressor, multiple=multiple)
+        return chosen, (f"selector auto took {best}: this model has {why}",)
+
+    def _keep(self, watch: Watch) -> Keep:
+        if watch.maps and watch.heads is not None:
+            return lambda _: watch.heads or ()
+        if self.heads is not None:
+            known = tuple(dict.fromkeys(head for heads in self.heads.heads.values() for head in heads))
+            return lambda stats: [head for head in known if head in stats.heads]
+        return _sharpest
+
+
+def _sharpest(stats: HeadStats) -> Sequence[Any]:
+    return sharpest(stats)
+
+
+def grounding(found: CandidateSet, chosen: Selector) -> Grounding:
+    """Apply a selector to a set: no model, no waiting; re-select for free."""
+    began = perf_counter()
+    boxes = chosen.choose(found)
+    timing = {**found.timing, "select": perf_counter() - began}
+    greedy = tuple(c.box for c in found.candidates if found.responses[c.response].source == "greedy")
+    return Grounding(found.id, chosen.name, chosen.score_kind, boxes, greedy, replace(found, timing=timing))
+
+
+class _Opened:
+    """Opens pictures, the same one only once in a row."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Picture, Image] | None = None
+
+    def __call__(self, picture: Picture) -> Image:
+        if self._last is None or self._last[0] is not picture:
+            self._last = (picture, open_image(picture))
+        return self._last[1]
+
+
+def _name(picture: Picture) -> str:
+    return Path(str(picture)).stem if isinstance(picture, str | Path) else "image"
+
+
+def _pairs(image: Picture | Sequence[Picture], query: str | Sequence[str]) -> tuple[list[tuple[Picture, str]], bool]:
+    many_images = isinstance(image, Sequence) and not isinstance(image, str)
+    many_queries = not isinstance(query, str)
+    images = list(image) if many_images else repeat(image)  # type: ignore[arg-type]  # told apart just above
+    queries = list(query) if many_queries else repeat(query)
+    if many_images and many_queries and len(image) != len(query):  # type: ignore[arg-type]
+        raise BadInput(f"expected as many queries as images, got {len(query)} and {len(image)}")  # type: ignore[arg-type]
+    if not (many_images or many_queries):
+        return [(image, query)], True  # type: ignore[list-item]
+    return list(zip(images, queries, strict=False)), False  # type: ignore[arg-type]

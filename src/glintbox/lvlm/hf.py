@@ -1,0 +1,58 @@
+"""A checkpoint of a real transformers class as an `LVLM`: joins loading, prompting and decoding; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL.Image import Image
+
+from glintbox.lvlm import decode
+from glintbox.lvlm.api import Answered, Prompt
+from glintbox.lvlm.loading import Loaded, eos_ids, load
+from glintbox.lvlm.prompting import make_prompt
+from glintbox.lvlm.spans import token_spans
+from glintbox.records import Response, Sampling, Watch
+
+
+class HuggingFaceLVLM:
+    """An `api.LVLM` over loaded weights; see `from_pretrained`."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.card = loaded.card
+        self.default_prompt = loaded.prompt
+        self._decoder = decode.Decoder(
+            model=loaded.model,
+            card=loaded.card,
+            eos=eos_ids(loaded),
+            spans=self._spans,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path,
+        *,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        revision: str | None = None,
+    ) -> HuggingFaceLVLM:
+        """Load a hub name or a checkpoint folder; errors as in `loading.load`."""
+        return cls(load(name_or_folder, device=device, dtype=dtype, revision=revision))
+
+    def prompt(self, image: Image, query: str, *, id: str, text: str | None = None) -> Prompt:
+        """Make an upright RGB image and a query ready; errors as in `prompting.make_prompt`."""
+        return make_prompt(self.loaded, image, query, id=id, text=text)
+
+    def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[Answered]:
+        """Write greedy and N sampled answers per prompt; see `api.LVLM.answer`."""
+        return decode.answer(self._decoder, prompts, sampling, watch)
+
+    def replay(self, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None) -> Iterator[Answered]:
+        """Read the attention of answers that exist already; see `api.LVLM.replay`."""
+        return decode.replay(self._decoder, told, watch)
+
+    def _spans(self, ids: Sequence[int]) -> tuple[str, tuple[tuple[int, int], ...]]:
+        return token_spans(self.loaded.tokenizer, ids)
