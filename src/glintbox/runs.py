@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from glintbox.artifacts import write_whole
 from glintbox.errors import BadInput
-from glintbox.images import Job
+from glintbox.jobs import Job
 from glintbox.records import Grounding, to_json
 
 SETTINGS = "settings.json"

@@ -15,7 +15,8 @@ from glintbox.cli.console import errors, progress, results
 from glintbox.draw import grounding_figure, save_figure
 from glintbox.errors import BadInput, OutOfMemory, UnreadableImage
 from glintbox.ground import Grounder
-from glintbox.images import Job, open_image, read_jobs
+from glintbox.images import open_image
+from glintbox.jobs import Job, read_jobs
 from glintbox.records import Grounding, Sampling, to_json
 from glintbox.runs import Failure, Run
 
