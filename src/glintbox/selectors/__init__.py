@@ -1,0 +1,103 @@
+"""SELECTORS: every way to choose among candidates by name, as factories that one can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from glintbox.errors import BadInput, NoArtifact, UnknownName
+from glintbox.records import HeadMap, Selector
+from glintbox.regressor import RegressorBundle
+from glintbox.selectors import baselines
+from glintbox.selectors.acs_free import acs_free
+from glintbox.selectors.acs_learned import acs_learned
+from glintbox.selectors.base import Choose, Score, best_of, best_per_cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a factory may use."""
+
+    headmap: HeadMap | None
+    regressor: RegressorBundle | None
+    multiple: bool
+
+
+Factory = Callable[[str, Given], Selector]
+
+
+def _scored(one: Score, many: Score | None = None, *, kind: Literal["agreement", "none"] = "none") -> Factory:
+    """A factory from a score; `many` where another is due when several objects are wanted."""
+
+    def make(name: str, given: Given) -> Selector:
+        reported = kind != "none"
+        if given.multiple:
+            return Selector(name, best_per_cluster(many or one, reported=reported), kind)
+        return Selector(name, best_of(one, reported=reported), kind)
+
+    return make
+
+
+def _invented(choose: Choose) -> Factory:
+    """A factory for a method that makes up one box for the whole picture."""
+
+    def make(name: str, given: Given) -> Selector:
+        if given.multiple:
+            raise BadInput(f"{name} invents one box for all candidates, expected multiple=False; use another selector")
+        return Selector(name, choose)
+
+    return make
+
+
+def _acs_free(name: str, given: Given) -> Selector:
+    if given.headmap is None:
+        raise NoArtifact(
+            f"{name} needs a head map of this model, got none; make one with: "
+            f"glintbox heads calibrate --model MODEL --data FOLDER"
+        )
+    return acs_free(given.headmap, multiple=given.multiple)
+
+
+def _acs_learned(name: str, given: Given) -> Selector:
+    if given.regressor is None:
+        raise NoArtifact(f"{name} needs a regressor trained for this model, got none; use acs-free or consensus")
+    return acs_learned(given.regressor, multiple=given.multiple)
+
+
+SELECTORS: Mapping[str, Factory] = {
+    "first-valid": _scored(baselines.first_valid),
+    "pass-at-1": _scored(baselines.pass_at_1),
+    "token-entropy": _scored(baselines.token_entropy_of_responses, baselines.token_entropy),
+    "majority-vote": _invented(baselines.majority_vote),
+    "mean-box": _invented(baselines.mean_box),
+    "smallest": _scored(baselines.smallest),
+    "consensus": _scored(baselines.consensus, kind="agreement"),
+    "random": _scored(baselines.random),
+    "acs-free": _acs_free,
+    "acs-learned": _acs_learned,
+}
+
+
+def selector(
+    name: str, *, headmap: HeadMap | None = None, regressor: RegressorBundle | None = None, multiple: bool = False
+) -> Selector:
+    """The selector of that name; `multiple` chooses one box per cluster of candidates instead of one in all.
+
+    Raises:
+        UnknownName: lists those there are.
+        NoArtifact: acs-free without a head map, acs-learned without a regressor.
+        BadInput: majority-vote or mean-box with multiple=True.
+    """
+    if name not in SELECTORS:
+        raise UnknownName("selector", name, SELECTORS)
+    return SELECTORS[name](name, Given(headmap, regressor, multiple))
+
+
+def best_selector(
+    headmap: HeadMap | None, regressor: RegressorBundle | None
+) -> Literal["acs-learned", "acs-free", "consensus"]:
+    """The name of the best selector that the artefacts at hand allow: what "auto" takes."""
+    if regressor is not None:
+        return "acs-learned"
+    return "acs-free" if headmap is not None else "consensus"
