@@ -1,0 +1,70 @@
+"""Prompt texts by name, and where the query stands in them. Knows no chat template and no tokenizer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from glintbox.errors import BadInput, UnknownName
+
+LONGEST_QUERY = 1000
+"""Characters; what is longer describes no single thing and would crowd out the picture."""
+
+PROMPTS: dict[str, str] = {
+    # Appendix D of the ACS paper (arXiv 2606.01612), word for word, also its clause on masked objects
+    "paper": """\
+Detect all instances of {query} in the image:
+
+Your task is to detect any {query} objects that are visible in the image.
+
+For each detected object, provide:
+The bounding box coordinates [x1, y1, x2, y2]
+
+Output format (as a JSON array):
+[
+  {"bbox_2d": [x1, y1, x2, y2], "label": "{query}"},
+  {"bbox_2d": [x1, y1, x2, y2], "label": "{query}"}
+]
+
+Important: Focus on any {query} that might be present in the image,
+especially those that are still visible and NOT masked out.
+
+Example output:
+[
+  {"bbox_2d": [200, 150, 280, 220], "label": "{query}"},
+  {"bbox_2d": [350, 180, 420, 270], "label": "{query}"}
+]""",
+    "short": "Find every {query} in the image.",
+    # what the families' own cookbooks and model cards ask
+    "qwen": "Locate every {query} in the image and output the bbox coordinates in JSON format.",
+    "internvl": "Please provide the bounding box coordinate of the region this sentence describes: <ref>{query}</ref>",
+    "llava": "Please provide the bounding box coordinate of the region this sentence describes: {query}.",
+}
+"""`{query}` stands for what is looked for; every other brace is meant as it is."""
+
+
+class Told(NamedTuple):
+    """A prompt's text; said: characters [a, b) of the place where the query stands last."""
+
+    text: str
+    said: tuple[int, int]
+
+
+def tell(name: str, query: str) -> Told:
+    """Prompt `name` about `query`; blanks around the query are taken off, and braces in it mean nothing.
+
+    Raises:
+        UnknownName: no such prompt in `PROMPTS`.
+        BadInput: an empty query, or one of more than `LONGEST_QUERY` characters.
+    """
+    if name not in PROMPTS:
+        raise UnknownName("prompt", name, PROMPTS)
+    query = query.strip()
+    if not query:
+        raise BadInput("expected a query that names what to look for, got an empty one; say it, e.g. 'red mug'")
+    if len(query) > LONGEST_QUERY:
+        raise BadInput(
+            f"expected a query of at most {LONGEST_QUERY:,} characters, got {len(query):,}; name one thing in fewer words"
+        )
+    *head, tail = PROMPTS[name].split("{query}")
+    before = query.join([*head, ""])  # ends with the query's last place; the template may hold its letters behind that
+    return Told(before + tail, (len(before) - len(query), len(before)))
