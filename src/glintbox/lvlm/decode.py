@@ -1,0 +1,191 @@
+"""Answering and replaying: prefill once, then greedy and N samples packed in one cache sequence.
+
+Every iterator here owns the cache and the kept queries; what it yields is closed when it moves on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import torch
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+from glintbox.errors import BadInput, OutOfMemory
+from glintbox.lvlm import seams
+from glintbox.lvlm.api import ModelCard, Prompt
+from glintbox.lvlm.packing import Writing, force, grow
+from glintbox.lvlm.prefill import Prefilled, prefill, shares
+from glintbox.lvlm.reading import Branches, PackedAnswered
+from glintbox.lvlm.tap import Tap, tapped
+from glintbox.records import Response, Sampling, Watch
+
+logger = logging.getLogger(__name__)
+
+
+class Decoder(NamedTuple):
+    """What decoding needs of a loaded model: eos = every id that ends an answer; spans = text and spans of ids."""
+
+    model: PreTrainedModel
+    card: ModelCard
+    eos: Collection[int]
+    spans: Callable[[Sequence[int]], tuple[str, tuple[tuple[int, int], ...]]]
+
+
+class Told(NamedTuple):
+    """The answers to one prompt and what is kept of them."""
+
+    responses: tuple[Response, ...]
+    branches: tuple[Branches, ...]
+    notes: tuple[str, ...] = ()
+
+
+Tell = Callable[[Prefilled, tuple[int, ...]], Told]
+"""Makes the answers to a prompt in the cache, keeping the queries of some layers."""
+
+
+def answer(
+    decoder: Decoder, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None
+) -> Iterator[PackedAnswered]:
+    """Greedy (first, if asked for) and N sampled answers per prompt, in the prompts' order.
+
+    Consecutive prompts on the same image prefill it once.
+
+    Raises:
+        BadInput: a watched head that the model does not have or that has no global softmax map.
+        BadContract: a model that cannot decode packed, or whose logits are not finite.
+        OutOfMemory: a prompt does not fit, or not even one answer to it.
+    """
+
+    def write(start: Prefilled, layers: tuple[int, ...]) -> Told:
+        last_too = watch is not None and watch.moment == "predicted"
+        return _write(decoder, start, sampling, layers, last_too=last_too)
+
+    return _each(decoder, ((prompt, write) for prompt in prompts), watch, answers=sampling.n + sampling.greedy_too)
+
+
+def replay(
+    decoder: Decoder, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None
+) -> Iterator[PackedAnswered]:
+    """As `answer`, for answers that exist already: their tokens are forced, their entropy is filled in.
+
+    Raises:
+        BadInput, BadContract, OutOfMemory: as `answer`.
+    """
+
+    def retell(responses: tuple[Response, ...]) -> Tell:
+        def force_them(start: Prefilled, layers: tuple[int, ...]) -> Told:
+            branches = Branches(Tap(layers) if layers else None)
+            entropies = force(decoder.model, start, branches, responses)
+            filled = zip(responses, entropies, strict=True)
+            return Told(tuple(replace(r, entropy=tuple(nats)) for r, nats in filled), (branches,))
+
+        return force_them
+
+    return _each(decoder, ((prompt, retell(responses)) for prompt, responses in told), watch, answers=1)
+
+
+def _each(
+    decoder: Decoder, work: Iterable[tuple[Prompt, Tell]], watch: Watch | None, *, answers: int
+) -> Iterator[PackedAnswered]:
+    seams.check_packable(decoder.model)
+    layers = _layers(decoder.card, watch)
+    cache: Cache | None = None
+    before: Prompt | None = None
+    for prompt, tell in work:
+        if before is None or not shares(before, prompt):
+            cache = None  # let go of it first, or two images would lie side by side in memory
+        began = time.perf_counter()
+        with tapped(decoder.model), torch.no_grad():
+            start = _prefill(decoder, prompt, layers, cache, answers)
+            filled = time.perf_counter()
+            told = tell(start, layers)
+        timing = {"prefill": filled - began, "decode": time.perf_counter() - filled}
+        cache, before = start.cache, prompt
+        answered = PackedAnswered(decoder.card, start, told.branches, told.responses, timing=timing, notes=told.notes)
+        del start
+        try:
+            yield answered
+        finally:
+            answered.close()
+
+
+def _layers(card: ModelCard, watch: Watch | None) -> tuple[int, ...]:
+    if watch is None:
+        return ()
+    heads = card.all_heads() if watch.heads is None else watch.heads
+    for head in heads:
+        if head.layer not in card.usable or not 0 <= head.index < card.heads:
+            why = card.excluded.get(head.layer, f"the model has {card.layers} layers of {card.heads} heads")
+            raise BadInput(f"head {head} cannot be watched: {why}; choose heads of layers {list(card.usable)}")
+    return tuple(sorted({head.layer for head in heads}))
+
+
+def _prefill(decoder: Decoder, prompt: Prompt, layers: tuple[int, ...], cache: Cache | None, answers: int) -> Prefilled:
+    try:
+        return prefill(decoder.model, prompt, layers, shared=cache)
+    except RuntimeError as error:
+        if not seams.ran_out(error):
+            raise
+        raise OutOfMemory(_too_much(decoder, prompt, answers)) from error
+
+
+def _write(decoder: Decoder, start: Prefilled, sampling: Sampling, layers: tuple[int, ...], *, last_too: bool) -> Told:
+    """All answers, together if memory allows, else in halves, quarters, … or one by one."""
+    drawn = [*([None] if sampling.greedy_too else []), *range(sampling.n)]
+    together = len(drawn)
+    rows: dict[int, Writing] = {}
+    grown: list[Branches] = []
+    while len(rows) < len(drawn):
+        some = dict(list(enumerate(drawn))[len(rows) : len(rows) + together])
+        branches = Branches(Tap(layers) if layers else None)
+        try:
+            rows |= grow(decoder.model, start, branches, some, sampling=sampling, eos=decoder.eos, last_too=last_too)
+        except RuntimeError as error:
+            if not seams.ran_out(error):
+                raise
+            if together == 1:
+                raise OutOfMemory(_too_much(decoder, start.prompt, len(drawn), start.cache, sampling)) from error
+            together = (together + 1) // 2
+            logger.warning("memory ran out at prompt %s; drawing %d answers at a time", start.prompt.id, together)
+            seams.cut(start.cache, start.length)
+            continue
+        grown.append(branches)
+        if together < len(drawn):
+            branches.park(start)
+            seams.cut(start.cache, start.length)
+    notes = (f"memory ran out: answers were drawn {together} at a time, not {len(drawn)}",)
+    responses = tuple(_response(decoder, row) for row in rows.values())
+    return Told(responses, tuple(grown), notes if together < len(drawn) else ())
+
+
+def _response(decoder: Decoder, row: Writing) -> Response:
+    text, spans = decoder.spans(row.ids)
+    source: Literal["greedy", "sampled"] = "greedy" if row.drawn is None else "sampled"
+    ended: Literal["stop", "length"] = "stop" if row.stopped else "length"
+    return Response(text, source, ended, tuple(row.ids), spans, tuple(row.entropy))
+
+
+def _too_much(
+    decoder: Decoder, prompt: Prompt, answers: int, cache: Cache | None = None, sampling: Sampling | None = None
+) -> str:
+    """What did not fit, and what would: an estimate from the memory that is free and what an answer's tokens take."""
+    tokens = max((view.grid.cells for view in prompt.views.values()), default=0)
+    size, device = prompt.image, decoder.model.device
+    fits = 0
+    if cache is not None and sampling is not None:
+        free, each = seams.free_bytes(device), seams.bytes_per_token(cache) * sampling.max_new_tokens
+        fits = min(answers - 1, (free or 0) // (2 * max(1, each)))
+    advice = (
+        f"about n={fits} would fit"
+        if fits
+        else f"no n fits: lower the pixel budget so that the picture takes about {tokens // 2} image tokens"
+    )
+    return (
+        f"{device} does not hold {answers} answers to a picture of {size.width}x{size.height} px in {tokens} image "
+        f"tokens (pixel budget: {decoder.card.pixels}); {advice}"
+    )

@@ -1,0 +1,80 @@
+"""A prompt in the cache, once: prompts on the same image share the part up to the image's end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+from glintbox.lvlm import seams
+from glintbox.lvlm.api import Prompt
+from glintbox.lvlm.tap import Tap
+
+
+@dataclass(slots=True)
+class Prefilled:
+    """A prompt's keys and values, the logits after it, and the queries of its last tokens.
+
+    next_position: rotary position of the first token of every answer, the same on each of `axes` axes.
+    tap: queries of the prompt tokens from `first` on, or None where nothing is watched.
+    """
+
+    prompt: Prompt
+    cache: Cache
+    logits: Float[Tensor, " vocab"]
+    next_position: int
+    axes: int
+    tap: Tap | None
+    first: int
+
+    @property
+    def length(self) -> int:
+        """Number of prompt tokens."""
+        return self.prompt.ids.shape[0]
+
+
+def prefill(
+    model: PreTrainedModel, prompt: Prompt, layers: Collection[int], *, shared: Cache | None = None
+) -> Prefilled:
+    """Run a prompt, or only what follows its image where `shared` holds the rest already (see `shares`).
+
+    layers: whose queries to keep, from the first of the query's own words to the prompt's end.
+    """
+    length = prompt.ids.shape[0]
+    first = prompt.said.start if len(prompt.said) else length - 1
+    tap = Tap(layers, last=length - first) if layers else None
+    positions = seams.prompt_positions(model, prompt)
+    known = 0
+    if shared is not None:
+        known = prompt.shared
+        seams.cut(shared, known)
+    cache = seams.new_cache() if shared is None else shared
+    logits = seams.forward(
+        model,
+        prompt.ids[known:],
+        positions[..., known:],
+        cache,
+        tensors=None if known else seams.prompt_tensors(prompt),
+        tap=tap,
+        last_only=True,
+    )
+    return Prefilled(prompt, cache, logits[-1].float(), int(positions.max()) + 1, positions.shape[0], tap, first)
+
+
+def shares(before: Prompt, prompt: Prompt) -> bool:
+    """Whether the cache of `before` serves as the beginning of `prompt`: same pixels, same tokens up to their end.
+
+    The words of the query must come after that end, or their queries would be missing.
+    """
+    end = prompt.shared
+    return (
+        0 < end == before.shared
+        and before.fingerprint == prompt.fingerprint
+        and torch.equal(before.ids[:end], prompt.ids[:end])
+        and (len(prompt.said) == 0 or prompt.said.start >= end)
+    )

@@ -1,0 +1,203 @@
+"""Every touch of a transformers internal, in one place: cache, positions, masks, the forward call, memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicLayer
+
+from glintbox.errors import BadContract, BadInput
+from glintbox.lvlm.api import Prompt
+from glintbox.lvlm.tap import KEYWORD, Tap
+
+PACKABLE = {"full_attention", "sliding_attention"}
+SPARE = 256
+"""Tokens of room that a cache layer takes beyond its need."""
+
+
+class GrowingLayer(DynamicLayer):
+    """A cache layer with room to grow: no copy of the whole prompt for each new token."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append and return all keys and values, [batch pair token dim] each."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._length = 0
+            self._room_keys, self._room_values = key_states[:, :, :0], value_states[:, :, :0]
+        need = self._length + key_states.shape[2]
+        if need > self._room_keys.shape[2]:
+            room = need + max(SPARE, need // 4)
+            keys, values = self._moved(self._room_keys, room), self._moved(self._room_values, room)
+            self._room_keys, self._room_values = keys, values  # both or none: memory may run out between the two
+        self._room_keys[:, :, self._length : need] = key_states
+        self._room_values[:, :, self._length : need] = value_states
+        self.cut(need)
+        return self.keys, self.values
+
+    def _moved(self, old: Tensor, room: int) -> Tensor:
+        new = old.new_empty(*old.shape[:2], room, old.shape[3])
+        new[:, :, : self._length] = old[:, :, : self._length]
+        return new
+
+    def cut(self, length: int) -> None:
+        """Keep the first `length` tokens."""
+        self._length = length
+        self.keys, self.values = self._room_keys[:, :, :length], self._room_values[:, :, :length]
+
+
+def new_cache() -> Cache:
+    """An empty cache whose layers all keep every token, also those with a sliding window.
+
+    It is made without the config on purpose: with it a sliding layer drops the prompt's keys while other answers
+    grow in the same sequence. The window is in the masks instead.
+    """
+    return Cache(layer_class_to_replicate=GrowingLayer)
+
+
+def cut(cache: Cache, length: int) -> None:
+    """Keep the first `length` tokens of every layer."""
+    for layer in cache.layers:
+        layer.cut(length)
+
+
+def bytes_per_token(cache: Cache) -> int:
+    """What one token takes in the cache, all layers."""
+    return sum(
+        2 * layer.keys.shape[1] * layer.keys.shape[3] * layer.keys.element_size()
+        for layer in cache.layers
+        if layer.is_initialized
+    )
+
+
+def check_packable(model: PreTrainedModel) -> None:
+    """Refuse a model with layers that cannot decode several answers in one sequence.
+
+    Raises:
+        BadContract: names the kinds of layer, for instance linear attention, whose state belongs to one sequence.
+    """
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - PACKABLE
+    if kinds:
+        raise BadContract(
+            f"{type(model).__name__} has {', '.join(sorted(kinds))} layers; packed decoding needs layers that attend "
+            f"to all keys or to a window. Use a model whose layer_types are {' or '.join(sorted(PACKABLE))}."
+        )
+
+
+def prompt_positions(model: PreTrainedModel, prompt: Prompt) -> Int[Tensor, "axis batch token"]:
+    """Rotary positions of the prompt: three axes for a model with M-RoPE, else one.
+
+    Always computed from this prompt: what the model remembers (`rope_deltas`) belongs to whichever prompt came last.
+
+    Raises:
+        BadContract: M-RoPE and no `mm_token_type_ids`; the model would fall back to one axis without a word.
+    """
+    rope_index = getattr(model.model, "get_rope_index", None)
+    if rope_index is None:
+        return torch.arange(prompt.ids.shape[0])[None, None]
+    if "mm_token_type_ids" not in prompt.tensors:
+        raise BadContract(
+            f"{type(model).__name__} needs mm_token_type_ids to place image tokens, got {sorted(prompt.tensors)}; "
+            "take the inputs from the checkpoint's own processor"
+        )
+    known = ("mm_token_type_ids", "image_grid_thw")
+    positions, _ = rope_index(prompt.ids[None], **{name: prompt.tensors[name] for name in known})
+    return positions
+
+
+def tree_mask(
+    prompt: int, owner: Int[Tensor, " own"], depth: Int[Tensor, " own"], *, asking: int, window: int | None = None
+) -> Bool[Tensor, "asking key"]:
+    """Who sees whom: the last `asking` own tokens see the prompt and the earlier tokens of their own answer.
+
+    owner, depth: answer and number in it of each token after the prompt, in cache order. window: how many tokens a
+    sliding layer sees back, itself included.
+    """
+    order = torch.arange(owner.shape[0], device=owner.device)
+    own = (owner[-asking:, None] == owner[None]) & (order[-asking:, None] >= order[None])
+    mask = torch.cat([own.new_ones(asking, prompt), own], 1)
+    if window is not None:
+        place = torch.cat([torch.arange(prompt, device=owner.device), prompt + depth])
+        mask &= place[-asking:, None] - place[None] < window
+    return mask
+
+
+def tree_masks(
+    model: PreTrainedModel, prompt: int, owner: Int[Tensor, " own"], depth: Int[Tensor, " own"], *, asking: int
+) -> Tensor | dict[str, Tensor]:
+    """`tree_mask` as the model wants it: one for all layers, or one for each kind of layer."""
+    text = model.config.get_text_config()
+    window, kinds = getattr(text, "sliding_window", None), getattr(text, "layer_types", None)
+    full = tree_mask(prompt, owner, depth, asking=asking)[None, None]
+    if window is None or (kinds is not None and "sliding_attention" not in kinds):
+        return full
+    near = tree_mask(prompt, owner, depth, asking=asking, window=window)[None, None]
+    return near if kinds is None else {"full_attention": full, "sliding_attention": near}
+
+
+def forward(
+    model: PreTrainedModel,
+    ids: Int[Tensor, " token"],
+    positions: Int[Tensor, "axis batch token"],
+    cache: Cache,
+    *,
+    mask: Tensor | dict[str, Tensor] | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
+    tap: Tap | None = None,
+    last_only: bool = False,
+) -> Float[Tensor, "row vocab"]:
+    """Logits after each token, or only after the last; the tokens join the cache."""
+    device, dtype = model.device, model.dtype
+    inputs: dict[str, Any] = {
+        name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
+        for name, value in (tensors or {}).items()
+    }
+    if positions.shape[0] == 1:
+        positions = positions[0]
+    if tap is not None:
+        inputs[KEYWORD] = tap
+    output = model(
+        input_ids=ids[None].to(device),
+        position_ids=positions.to(device),
+        attention_mask=mask,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1 if last_only else 0,
+        **inputs,
+    )
+    return output.logits[0]
+
+
+def prompt_tensors(prompt: Prompt) -> dict[str, Tensor]:
+    """What the prefill takes beside the ids; a single prompt has no padding, so it needs no mask.
+
+    Raises:
+        BadInput: the prompt is padded.
+    """
+    mask = prompt.tensors.get("attention_mask")
+    if mask is not None and not bool(mask.all()):
+        raise BadInput(
+            f"expected a prompt without padding, got {int((mask == 0).sum())} masked tokens in {prompt.id!r}"
+        )
+    return {name: value for name, value in prompt.tensors.items() if name != "attention_mask"}
+
+
+def ran_out(error: RuntimeError) -> bool:
+    """Whether an error of torch says that memory ran out, on a GPU or on the CPU (which has no class of its own)."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that is free on a device, or None where it cannot be told."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    names = os.sysconf_names if device.type == "cpu" else {}
+    if "SC_AVPHYS_PAGES" in names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
