@@ -223,7 +223,7 @@ class Grounding:
 
     id: str
     method: str
-    score_kind: Literal["iou", "rank", "none"]
+    score_kind: Literal["iou", "rank", "agreement", "none"]
     boxes: tuple[ScoredBox, ...]
     greedy: tuple[Box, ...]
     found: CandidateSet
@@ -235,7 +235,7 @@ class Selector:
 
     name: str
     choose: Callable[[CandidateSet], tuple[ScoredBox, ...]]
-    score_kind: Literal["iou", "rank", "none"] = "none"
+    score_kind: Literal["iou", "rank", "agreement", "none"] = "none"
     needs: Watch | None = None
 
 
