@@ -18,6 +18,7 @@ from tokenizers import AddedToken
 from torch import nn
 from transformers import AutoModelForImageTextToText, PreTrainedTokenizerBase
 
+from glintbox.lvlm.loading import Loaded, assemble
 from glintbox.lvlm.processors import without_video
 
 Layout = Literal["jinja", "json", "tokenizer_config"]
@@ -294,3 +295,9 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     """A picture of coloured noise, RGB."""
     values = torch.randint(0, 256, (height, width, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
     return Image.fromarray(values.numpy())
+
+
+@functools.cache
+def tiny_loaded(model_type: str) -> Loaded:
+    """A tiny model joined with its processor, in memory; shared by all tests that do not change it."""
+    return assemble(tiny_model(model_type), tiny_processor(model_type), id=f"tiny-{model_type}", revision="random")

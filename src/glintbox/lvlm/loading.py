@@ -1,0 +1,226 @@
+"""From a checkpoint folder or hub name to a model that is ready to ask: weights, processor, family and card."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedConfig
+
+from glintbox.errors import BadContract, BadInput, UnknownName
+from glintbox.lvlm.api import ModelCard
+from glintbox.lvlm.families import Family, family_of
+from glintbox.lvlm.processors import load_processor, pixel_budget
+from glintbox.prompts import PROMPTS
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+WEIGHTS = ("*.safetensors", "*.bin")
+SAMPLED = 1 << 16
+"""Bytes of each of the pieces of a large weights file that go into a folder's hash."""
+
+
+class Loaded(NamedTuple):
+    """A model ready to ask: in evaluation mode, under SDPA, without gradients.
+
+    prompt: name of its default prompt: the family's, or what a checkpoint names as "glintbox_prompt" in config.json.
+    """
+
+    model: Any
+    processor: Any
+    tokenizer: Any
+    family: Family
+    card: ModelCard
+    prompt: str
+
+
+class Source(NamedTuple):
+    """Where a checkpoint lies and by which id and revision artefacts remember it."""
+
+    place: str
+    id: str
+    revision: str
+    commit: str | None
+
+
+def load(
+    name_or_folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "auto",
+    revision: str | None = None,
+) -> Loaded:
+    """Load a checkpoint folder or a hub name ("Qwen/Qwen2.5-VL-7B-Instruct").
+
+    device: "auto" takes the GPU where there is one. dtype: "auto" is the checkpoint's own. revision: hub only.
+
+    Raises:
+        BadInput: no such folder, no configuration or weights in it, or the hub does not give them.
+        UnknownName: a model type without a family (lists those there are), or a prompt name that does not exist.
+        BadContract: weights that do not fill the model, no chat template, or no layer with a global attention map.
+    """
+    place = _place(name_or_folder)
+    settings = _settings(place, revision)
+    family_of(settings.get("model_type", "none"))
+    source = _source(place, settings.get("_commit_hash") or revision)
+    config = AutoConfig.from_pretrained(place, revision=source.commit)
+    processor = load_processor(place, config, source.commit)
+    model = _model(source, config, dtype).to(_device(device))
+    return assemble(model, processor, id=source.id, revision=source.revision)
+
+
+def assemble(model: Any, processor: Any, *, id: str, revision: str) -> Loaded:
+    """Join a model and its processor that are in memory; errors as in `load`."""
+    config = model.config
+    family = family_of(config.model_type)
+    if getattr(processor, "chat_template", None) is None:
+        raise BadContract(
+            f"expected a chat template with {id}, got none in chat_template.jinja, chat_template.json or "
+            "tokenizer_config.json; put the one of the model's authors there"
+        )
+    text = config.get_text_config()
+    excluded = _excluded_layers(text)
+    usable = tuple(layer for layer in range(text.num_hidden_layers) if layer not in excluded)
+    if not usable:
+        raise BadContract(f"expected a layer of {id} with a global attention map, got: {excluded[0]}, in every layer")
+    card = ModelCard(
+        id=id,
+        revision=revision,
+        model_type=config.model_type,
+        layers=text.num_hidden_layers,
+        heads=text.num_attention_heads,
+        usable=usable,
+        excluded=excluded,
+        views=family.view_names,
+        pixels=pixel_budget(processor),
+    )
+    prompt = getattr(config, "glintbox_prompt", family.prompt)
+    if prompt not in PROMPTS:
+        raise UnknownName("prompt", prompt, PROMPTS)
+    return Loaded(model.eval().requires_grad_(False), processor, processor.tokenizer, family, card, prompt)
+
+
+def eos_ids(loaded: Loaded) -> frozenset[int]:
+    """Token ids that end an answer: of the generation settings, one or a list, and the tokenizer's own.
+
+    A configured id that is an ordinary word of the tokenizer is a configuration class's default and is left out: it
+    would end answers in the middle.
+
+    Raises:
+        BadContract: no such id is known.
+    """
+    tokenizer = loaded.tokenizer
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    settings: GenerationConfig = loaded.model.generation_config
+    found: set[int] = set()
+    for value in (settings.eos_token_id, loaded.model.config.get_text_config().eos_token_id, tokenizer.eos_token_id):
+        found |= set(value if isinstance(value, list | tuple) else [value])
+    found = {id for id in found if id in special}
+    if not found:
+        raise BadContract(f"expected an end-of-text token with {loaded.card.id}, got none")
+    return frozenset(found)
+
+
+def _place(name_or_folder: str | Path) -> str:
+    """The folder or hub name, once it is known to be one of the two."""
+    folder = Path(name_or_folder).expanduser()
+    if not folder.is_dir():
+        if isinstance(name_or_folder, str) and HUB_NAME.fullmatch(name_or_folder) and not folder.exists():
+            return name_or_folder
+        raise BadInput(f"expected a checkpoint folder or a hub name like owner/name, got {str(name_or_folder)!r}")
+    if not (folder / "config.json").is_file():
+        raise BadInput(f"expected a checkpoint folder with a config.json, got {folder}")
+    if not any(_weights(folder)):
+        raise BadInput(f"expected weights (*.safetensors) in {folder}, got none")
+    return str(folder)
+
+
+def _settings(place: str, revision: str | None) -> dict[str, Any]:
+    """What config.json says, from the folder or the hub."""
+    try:
+        settings: dict[str, Any] = PreTrainedConfig.get_config_dict(place, revision=revision)[0]
+    except OSError as error:
+        raise BadInput(f"expected {place} to have a readable config.json, got: {error}") from error
+    return settings
+
+
+def _source(place: str, commit: str | None) -> Source:
+    """Ids that do not depend on where a folder lies: its name and a hash of what is in it."""
+    if not Path(place).is_dir():
+        return Source(place, place, commit or "main", commit)
+    folder = Path(place).resolve()
+    digest = _fingerprint(folder)
+    return Source(place, f"{folder.name}@{digest}", digest, None)
+
+
+def _weights(folder: Path) -> Iterator[Path]:
+    for pattern in WEIGHTS:
+        yield from sorted(folder.glob(pattern))
+
+
+def _fingerprint(folder: Path) -> str:
+    """Hash of config.json and the weights: small files whole, of a large one its size and 64 pieces spread over it."""
+    digest = hashlib.sha1((folder / "config.json").read_bytes(), usedforsecurity=False)
+    for path in _weights(folder):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for piece in range(64):
+                file.seek(piece * size // 64)
+                digest.update(file.read(min(SAMPLED, size // 64 + 1)))
+    return digest.hexdigest()[:12]
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _model(source: Source, config: Any, dtype: str | torch.dtype) -> Any:
+    """The weights in their class.
+
+    transformers fills weights that a checkpoint lacks with random numbers and only logs it; here it is an error.
+    """
+    try:
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            source.place,
+            config=config,
+            dtype=dtype,
+            revision=source.commit,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+    except OSError as error:
+        raise BadInput(f"expected weights of {source.id}, got: {error}") from error
+    lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    if lacking:
+        raise BadContract(
+            f"expected weights for all of {type(model).__name__}, got none that fit for {len(lacking)} of them: "
+            f"{', '.join(lacking[:3])}…; the checkpoint is of another model or incomplete"
+        )
+    return model
+
+
+def _excluded_layers(text: Any) -> dict[int, str]:
+    """Layers without a softmax map over the whole prompt, and why."""
+    window = getattr(text, "sliding_window", None)
+    if getattr(text, "use_sliding_window", True) is False:
+        window = None
+    kinds = getattr(text, "layer_types", None)
+    if kinds is None:
+        kinds = ["sliding_attention" if window else "full_attention"] * text.num_hidden_layers
+    reasons = {
+        "sliding_attention": f"sliding attention over the last {window} tokens",
+        "chunked_attention": f"chunked attention over {getattr(text, 'attention_chunk_size', None)} tokens",
+        "linear_attention": "linear attention, which has no attention map",
+    }
+    excluded = {}
+    for layer, kind in enumerate(kinds):
+        wide_enough = kind == "sliding_attention" and window and window >= text.max_position_embeddings
+        if kind != "full_attention" and not wide_enough:
+            excluded[layer] = reasons.get(kind, f"{kind}, of which nothing is known here")
+    return excluded

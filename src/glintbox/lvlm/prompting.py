@@ -1,0 +1,137 @@
+"""From a picture and a query to a `Prompt`: chat template, one run of the processor, where image and query stand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from jinja2 import TemplateError
+from PIL.Image import Image
+from torch import Tensor
+
+from glintbox.boxes import Size
+from glintbox.errors import BadContract, BadInput
+from glintbox.lvlm.api import Prompt
+from glintbox.lvlm.families import checked_views, image_columns
+from glintbox.lvlm.loading import Loaded
+from glintbox.lvlm.processors import refuse_extreme_shape
+from glintbox.prompts import Told, tell
+
+TEXT_ONLY = ("input_ids", "attention_mask", "mm_token_type_ids")
+"""Inputs that depend on the words; all others are the picture's."""
+
+
+class Chat(NamedTuple):
+    """The rendered chat, its image token not yet repeated; said: characters [a, b) of the query; special: add BOS."""
+
+    text: str
+    said: tuple[int, int]
+    special: bool
+
+
+def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str | None = None) -> Prompt:
+    """Make an upright RGB picture and a query ready; `text` names a prompt of `prompts.PROMPTS`.
+
+    Raises:
+        BadInput: a query that is empty, too long or holds a special token; a picture too narrow; a prompt too long.
+        UnknownName: no such prompt.
+        BadContract: the processor's tokens do not fit the family's grids.
+    """
+    size = Size(*image.size)
+    refuse_extreme_shape(size)
+    _refuse_special(loaded.tokenizer, query)
+    chat = _chat(loaded, tell(text or loaded.prompt, query))
+    inputs = dict(
+        loaded.processor(text=[chat.text], images=[image], return_tensors="pt", add_special_tokens=chat.special)
+    )
+    config = loaded.model.config
+    ids = inputs["input_ids"][0]
+    limit = config.get_text_config().max_position_embeddings
+    if len(ids) > limit:
+        raise BadInput(f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture")
+    views = checked_views(loaded.family, inputs, size, loaded.processor, config)
+    columns = image_columns(inputs, config)
+    return Prompt(
+        id=id,
+        image=size,
+        query=query,
+        ids=ids,
+        tensors={name: value for name, value in inputs.items() if name != "input_ids"},
+        shared=_shared(loaded.tokenizer, ids, int(columns[-1])),
+        said=_said(loaded.tokenizer, chat, ids, columns),
+        frame=loaded.family.frame(inputs, size, loaded.processor, config),
+        views=views,
+        fingerprint=_fingerprint(inputs),
+        thinking=_thinks(chat),
+        coordinate_token=loaded.family.coordinate_token,
+    )
+
+
+def _chat(loaded: Loaded, told: Told) -> Chat:
+    """The chat template around image and text."""
+    content = [{"type": "image"}, {"type": "text", "text": told.text}]
+    try:
+        text = loaded.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    except (TemplateError, TypeError) as error:
+        raise BadContract(f"expected a chat template for an image and a text, got one that fails: {error}") from error
+    start = text.rfind(told.text)
+    if start < 0:
+        raise BadContract("expected a chat template that keeps the user's text as it is, got a text without it")
+    bos = loaded.tokenizer.bos_token
+    # a template that writes the token of the text's beginning itself must not get a second one
+    special = bos is None or not text.startswith(bos)
+    return Chat(text, (start + told.said[0], start + told.said[1]), special)
+
+
+def _special(tokenizer: Any) -> dict[int, str]:
+    """Control tokens by id, also those that the tokenizer has no role for (the marks around an image)."""
+    return {id: token.content for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
+def _refuse_special(tokenizer: Any, query: str) -> None:
+    """A query that holds "<image>" would be taken for a picture."""
+    for token in _special(tokenizer).values():
+        if token in query:
+            raise BadInput(f"expected a query in plain words, got one with the special token {token!r}; leave it out")
+
+
+def _said(tokenizer: Any, chat: Chat, ids: Tensor, columns: Tensor) -> range:
+    """Positions of the query's tokens in the whole prompt.
+
+    The chat is tokenized once more with its single image token, whose offsets are characters of the chat; behind the
+    image both have the same tokens, which is checked.
+    """
+    plain = tokenizer(chat.text, add_special_tokens=chat.special, return_offsets_mapping=True)
+    first, last = chat.said
+    hit = [i for i, (start, end) in enumerate(plain["offset_mapping"]) if start < last and end > first]
+    image = int(ids[columns[-1]])
+    behind = plain["input_ids"].index(image) + 1 if image in plain["input_ids"] else 0
+    tail = plain["input_ids"][behind:]
+    if not behind or not hit or hit[0] < behind or tail != ids[-len(tail) :].tolist():
+        raise BadContract("expected the query behind the image in the prompt, got a chat template with another order")
+    shift = len(ids) - len(plain["input_ids"])
+    return range(hit[0] + shift, hit[-1] + shift + 1)
+
+
+def _shared(tokenizer: Any, ids: Tensor, last_column: int) -> int:
+    """Number of tokens up to the image's end: its last token and the end mark that may follow it."""
+    behind = last_column + 1
+    return behind + int(behind < len(ids) and int(ids[behind]) in _special(tokenizer))
+
+
+def _fingerprint(inputs: Mapping[str, Tensor]) -> str:
+    """Hash of the picture as the model gets it."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    for name in sorted(set(inputs) - set(TEXT_ONLY)):
+        value = inputs[name]
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _thinks(chat: Chat) -> bool:
+    """Whether the template opens a thought that the answer has to close."""
+    behind = chat.text[chat.said[1] :]
+    return behind.rfind("<think>") > behind.rfind("</think>")
