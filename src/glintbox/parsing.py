@@ -68,7 +68,8 @@ _NONE = re.compile(
     r"|\bthere(?: is| are|['’]s) no\b"
     r"|\bnot (?:visible|present|found|in the (?:image|picture|scene))\b"
     r"|\bno [^.\n]{1,80}? (?:visible|present|found|detected)\b"
-    r"|\b(?:cannot|can['’]t|could not|couldn['’]t|unable to) (?:see|find|locate|detect)\b",
+    r"|\b(?:cannot|can['’]t|could not|couldn['’]t|unable to|do(?:es)?(?: not|n['’]t))"
+    r" (?:see|find|locate|detect|show|contain|appear)\b",
     re.IGNORECASE,
 )
 

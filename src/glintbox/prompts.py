@@ -63,7 +63,7 @@ def tell(name: str, query: str) -> Told:
         raise BadInput("expected a query that names what to look for, got an empty one; say it, e.g. 'red mug'")
     if len(query) > LONGEST_QUERY:
         raise BadInput(
-            f"expected a query of at most {LONGEST_QUERY:,} characters, got {len(query):,}; name one thing in fewer words"
+            f"expected a query of at most {LONGEST_QUERY:,} characters, got {len(query):,}; name one thing in few words"
         )
     *head, tail = PROMPTS[name].split("{query}")
     before = query.join([*head, ""])  # ends with the query's last place; the template may hold its letters behind that

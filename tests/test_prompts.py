@@ -1,0 +1,80 @@
+"""Prompts: the paper's text word for word; the query stands where `said` says, whatever it is made of."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glintbox.errors import BadInput, UnknownName
+from glintbox.prompts import LONGEST_QUERY, PROMPTS, tell
+
+NAMES = st.sampled_from(sorted(PROMPTS))
+QUERIES = st.text(min_size=1, max_size=30).map(str.strip).filter(bool) | st.sampled_from(
+    ["e", "}", "{query}", "{}", "image", "{query}{query}", "[200, 150, 280, 220]", "bbox_2d", "红色的杯子", "🍎"]
+)
+
+
+@given(NAMES, QUERIES)
+def test_the_query_stands_where_said_and_the_template_around_it(name: str, query: str) -> None:
+    told = tell(name, query)
+    a, b = told.said
+    assert told.text[a:b] == query
+    behind = PROMPTS[name].rsplit("{query}", 1)[1]
+    assert told.text[b:] == behind, "the last place that is the query's own, not a letter of the template"
+    assert len(told.text) == len(PROMPTS[name]) + PROMPTS[name].count("{query}") * (len(query) - len("{query}"))
+
+
+def test_the_paper_prompt_is_appendix_d_word_for_word() -> None:
+    text = tell("paper", "{object_name}").text
+    assert (
+        hashlib.sha256(text.encode()).hexdigest() == "7daa36a30a119ea6022dac7123a9c56aa3f10532d237d997592bad1f874485d8"
+    )
+    assert text.splitlines()[0] == "Detect all instances of {object_name} in the image:"
+    assert text.splitlines()[-2:] == ['  {"bbox_2d": [350, 180, 420, 270], "label": "{object_name}"}', "]"]
+    assert text.count("{object_name}") == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("short", "Find every red cup in the image."),
+        ("qwen", "Locate every red cup in the image and output the bbox coordinates in JSON format."),
+        (
+            "internvl",
+            "Please provide the bounding box coordinate of the region this sentence describes: <ref>red cup</ref>",
+        ),
+        ("llava", "Please provide the bounding box coordinate of the region this sentence describes: red cup."),
+    ],
+)
+def test_prompts_by_name(name: str, text: str) -> None:
+    assert tell(name, " red cup\n").text == text
+
+
+def test_said_by_hand() -> None:
+    assert tell("short", "e") == ("Find every e in the image.", (11, 12))
+    assert tell("short", " cup ").said == (11, 14)
+
+
+def test_every_prompt_has_a_place_for_the_query() -> None:
+    assert set(PROMPTS) == {"paper", "short", "qwen", "internvl", "llava"}
+    assert all("{query}" in text for text in PROMPTS.values())
+
+
+@pytest.mark.parametrize("query", ["", "  \n\t"])
+def test_an_empty_query_is_refused(query: str) -> None:
+    with pytest.raises(BadInput, match=r"expected a query that names what to look for, got an empty one; say it"):
+        tell("short", query)
+
+
+def test_a_long_query_is_refused() -> None:
+    assert tell("short", "x" * LONGEST_QUERY + "  ").text.count("x") == 1000
+    with pytest.raises(BadInput, match=r"at most 1,000 characters, got 10,000; name one thing in few words"):
+        tell("short", "x" * 10_000)
+
+
+def test_an_unknown_prompt_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        UnknownName, match=r"unknown prompt 'papper'\. Did you mean 'paper'\? Known: internvl, llava, p"
+    ):
+        tell("papper", "cup")
