@@ -9,7 +9,8 @@ import gzip
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from glintbox.analysis.heads import find_heads, label
+from glintbox.analysis.heads import find_heads
+from glintbox.analysis.separation import label
 from glintbox.artifacts import write_whole
 from glintbox.collect import candidate_set
 from glintbox.errors import BadInput
@@ -66,9 +67,9 @@ def _made(
         sample = next(s for s in waiting if s.id == answered.prompt.id)
         waiting.remove(sample)
         found = candidate_set(answered, lvlm.card, sampling=sampling, setting=setting, watch=watch)
-        labelled = label(found, sample.truth)
-        write_whole(_file(work, sample), gzip.compress(to_json(labelled).encode(), 1))
-        yield labelled
+        text = to_json(label(found, sample.truth))
+        write_whole(_file(work, sample), gzip.compress(text.encode(), 1))
+        yield from_json(Labelled, text)  # what a resumed run would read, to the last digit
 
 
 def _file(work: Path, sample: Sample) -> Path:

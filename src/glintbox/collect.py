@@ -11,7 +11,7 @@ from torch import Tensor
 
 from glintbox.errors import UnknownName
 from glintbox.geometry import TokenGrid
-from glintbox.lvlm.api import Answered, ModelCard, Prompt
+from glintbox.lvlm.api import Answered, ModelCard
 from glintbox.maps import entropy, image_share
 from glintbox.parsing import read_response
 from glintbox.records import (
@@ -132,11 +132,3 @@ def sharpest(stats: HeadStats, *, count: int = 12, least_share: float = 0.05) ->
     share = stats.share.nanmean(dim=(0, 1))
     order = torch.argsort(torch.where(share < least_share, spread + 1e3, spread))
     return tuple(stats.heads[i] for i in order[:count].tolist())
-
-
-def prompts_of(told: Sequence[Prompt]) -> tuple[Prompt, ...]:
-    """Order prompts so that queries on one image stand together and its prefill is shared; stable otherwise."""
-    first = {}
-    for place, prompt in enumerate(told):
-        first.setdefault(prompt.fingerprint, place)
-    return tuple(sorted(told, key=lambda prompt: first[prompt.fingerprint]))

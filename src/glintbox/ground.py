@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, overload
 
-import numpy as np
+import numpy.typing as npt
 import torch
 from PIL.Image import Image
 
@@ -23,7 +23,7 @@ from glintbox.records import CandidateSet, Grounding, HeadMap, HeadStats, Sampli
 from glintbox.regressor import RegressorBundle, load_regressor
 from glintbox.selectors import best_selector, selector
 
-Picture = str | Path | Image | np.ndarray[Any, Any]
+Picture = str | Path | Image | npt.NDArray[Any]
 
 
 class Grounder:
@@ -153,14 +153,14 @@ class Grounder:
         if not labels or isinstance(labels, str):
             raise BadInput(f"expected a list of labels, got {labels!r}")
         options.setdefault("multiple", True)
-        rows = []
+        rows: list[tuple[float, dict[str, Any]]] = []
         for label, result in zip(labels, self(image, list(labels), **options), strict=True):
             for box, score, _ in result.boxes:
                 if score is None:
                     raise BadInput(f"selector {result.method!r} gives no score; use one that does, e.g. 'consensus'")
                 corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
-                rows.append({"score": score, "label": label, "box": corners})
-        return sorted((row for row in rows if row["score"] >= threshold), key=lambda row: -row["score"])
+                rows.append((score, {"score": score, "label": label, "box": corners}))
+        return [row for score, row in sorted(rows, key=lambda pair: -pair[0]) if score >= threshold]
 
     @property
     def _view(self) -> str:

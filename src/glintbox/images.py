@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from glintbox.boxes import Size
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def open_image(
-    source: str | Path | Image.Image | np.ndarray[Any, Any],
+    source: str | Path | Image.Image | npt.NDArray[Any],
     *,
     max_pixels: int = MAX_PIXELS,
     timeout_s: float = TIMEOUT_S,
@@ -137,7 +138,7 @@ def _rgb(name: str, image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _scaled_16(name: str, image: Image.Image) -> np.ndarray[Any, Any]:
+def _scaled_16(name: str, image: Image.Image) -> npt.NDArray[Any]:
     """Grey 0..65535 as 0..255, rounded; a transparent grey becomes white."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
@@ -150,7 +151,7 @@ def _scaled_16(name: str, image: Image.Image) -> np.ndarray[Any, Any]:
     return scaled
 
 
-def _scaled_float(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _scaled_float(name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= 1):  # also where either is NaN
         raise UnreadableImage(f"{name}: expected floats in 0..1, got {low:.4g}..{high:.4g}; scale them or use uint8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -40,16 +40,19 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for name, command in {
+COMMANDS: Mapping[str, Callable[..., None]] = {
     "ground": ground.ground,
     "parse": parse.parse,
     "doctor": doctor.doctor,
     "models": models.models,
     "env": env.env,
-}.items():
+}
+HEADS: Mapping[str, Callable[..., None]] = {"calibrate": heads.calibrate, "show": heads.show}
+
+for name, command in COMMANDS.items():
     app.command(name)(friendly(command))
 
 heads_app = typer.Typer(no_args_is_help=True, help="Find and show the attention heads that tell good boxes from bad.")
-for name, command in {"calibrate": heads.calibrate, "show": heads.show}.items():
+for name, command in HEADS.items():
     heads_app.command(name)(friendly(command))
 app.add_typer(heads_app, name="heads")

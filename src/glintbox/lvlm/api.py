@@ -71,10 +71,25 @@ class Prompt:
 class Answered(Protocol):
     """A prompt with its answers and, while it is open, their attention."""
 
-    prompt: Prompt
-    responses: tuple[Response, ...]
-    timing: Mapping[str, float]
-    notes: tuple[str, ...]
+    @property
+    def prompt(self) -> Prompt:
+        """What was asked."""
+        ...
+
+    @property
+    def responses(self) -> tuple[Response, ...]:
+        """Greedy first, if asked for, then the sampled ones; or the ones that were told."""
+        ...
+
+    @property
+    def timing(self) -> Mapping[str, float]:
+        """Seconds by stage."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the answers came about."""
+        ...
 
     def read(self, sites: Sequence[Site], watch: Watch) -> Float[Tensor, "site head row col"]:
         """Attention shares of the watched heads on the view's grid for each site, float32.
@@ -89,11 +104,19 @@ class Answered(Protocol):
         ...
 
 
+@runtime_checkable
 class LVLM(Protocol):
     """A frozen vision-language model that writes boxes as text."""
 
-    card: ModelCard
-    default_prompt: str
+    @property
+    def card(self) -> ModelCard:
+        """Facts of the model."""
+        ...
+
+    @property
+    def default_prompt(self) -> str:
+        """The prompt that is used where none is named."""
+        ...
 
     def prompt(self, image: Image, query: str, *, id: str, text: str | None = None) -> Prompt:
         """Make `image` (RGB, upright) and `query` ready; `text` names a prompt of `prompts.PROMPTS`."""

@@ -1,0 +1,61 @@
+"""Calibration finds the heads that look, from labels alone, and survives being stopped."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from glintbox.boxes import Box, Size
+from glintbox.calibrate import calibrate
+from glintbox.errors import BadInput
+from glintbox.lvlm.api import Answered
+from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
+from glintbox.records import COORDS, Sample, Sampling
+
+TRUTH = Box(16, 12, 32, 24)
+SCRIPT = Script(
+    "", ("[200, 200, 400, 400]", "[200, 200, 400, 380]", "[350, 350, 600, 600]", "[320, 350, 700, 600]"), TRUTH
+)
+
+
+class Counting(ScriptedLVLM):
+    """Counts the answers it was asked for."""
+
+    asked = 0
+
+    def answer(self, *args: object, **options: object) -> Iterator[Answered]:
+        for answered in super().answer(*args, **options):  # type: ignore[arg-type]  # handed on as they came
+            self.asked += 1
+            yield answered
+
+
+def cases(folder: Path, count: int = 12) -> list[Sample]:
+    path = folder / "a.png"
+    Image.new("RGB", (80, 60)).save(path)
+    return [Sample(f"case-{k}", path, Size(80, 60), "cup", (TRUTH,)) for k in range(count)]
+
+
+def test_the_heads_that_look_at_the_object_are_found_and_nothing_is_done_twice(tmp_path: Path) -> None:
+    samples, sampling, ticks = cases(tmp_path), Sampling(n=4, temperature=1.0), []
+    lvlm = Counting({"cup": SCRIPT})
+    found = calibrate(
+        lvlm, samples, sampling=sampling, work=tmp_path / "work", data="made up", n=3, tick=lambda: ticks.append(1)
+    )
+    assert all(set(found.heads[coord]) < set(SHARP) for coord in COORDS)
+    assert found.calibration is not None
+    assert (found.calibration.high, found.calibration.low) == (24, 24)
+    assert len(ticks) == lvlm.asked == 12
+    (tmp_path / "work" / "case-5.json.gz").unlink()
+    again = calibrate(lvlm, samples, sampling=sampling, work=tmp_path / "work", data="made up", n=3, tick=lambda: None)
+    assert again == found
+    assert lvlm.asked == 13
+
+
+def test_answers_of_other_settings_are_not_mixed_in(tmp_path: Path) -> None:
+    samples, lvlm = cases(tmp_path, 2), ScriptedLVLM({"cup": SCRIPT})
+    options = dict(work=tmp_path / "work", data="made up", tick=lambda: None)
+    with pytest.raises(BadInput, match="label more pictures"):
+        calibrate(lvlm, samples, sampling=Sampling(n=4), **options)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="answers of another setting or sampling"):
+        calibrate(lvlm, samples, sampling=Sampling(n=3), **options)  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""From a picture and a query to a Grounding, with a scripted model: what is kept, what is chosen, what is refused."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glintbox.boxes import Box, iou
+from glintbox.collect import candidate_set, sharpest
+from glintbox.errors import BadInput, NoArtifact, SettingMismatch, UnknownName, UnreadableImage
+from glintbox.ground import Grounder
+from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
+from glintbox.maps import entropy
+from glintbox.records import COORDS, Grounding, Head, HeadMap, Sampling, Watch, from_json, to_json
+
+PICTURE = Image.new("RGB", (80, 60), (90, 120, 90))
+TRUTH = Box(16, 12, 32, 24)  # 200, 200, 400, 400 in per mille of 80 x 60
+GOOD, FAIR, BAD = "[200, 200, 400, 400]", "[200, 200, 400, 500]", "[600, 600, 900, 900]"
+SCRIPTS = {
+    "cup": Script(greedy=BAD, sampled=(FAIR, f"two: {BAD}, {GOOD}", BAD), truth=TRUTH),
+    "none": Script(greedy="[]", sampled=("[]", "There are none."), truth=TRUTH),
+    "babble": Script(greedy="la la", sampled=("la la", "[200, 200, 4"), truth=TRUTH),
+}
+
+
+def head_map(lvlm: ScriptedLVLM, *, prompt: str = "scripted") -> HeadMap:
+    setting = lvlm.card.setting(prompt=prompt, view="default", moment="predicting")
+    return HeadMap(setting, "by hand", {coord: SHARP[:3] for coord in COORDS})
+
+
+def grounder(*, heads: bool = True) -> Grounder:
+    lvlm = ScriptedLVLM(SCRIPTS)
+    return Grounder(lvlm, heads=head_map(lvlm) if heads else None)
+
+
+def test_attention_finds_the_good_box_that_greedy_and_the_first_sample_miss() -> None:
+    found = grounder()(PICTURE, "cup", n=3)
+    assert found.method == "acs-free" and found.score_kind == "rank"
+    assert iou(found.boxes[0].box, TRUTH) == pytest.approx(1)
+    assert [iou(box, TRUTH) for box in found.greedy] == [0.0]
+    assert "selector auto took acs-free" in found.found.notes[-1]
+
+
+def test_without_artefacts_auto_takes_consensus_and_says_so() -> None:
+    found = grounder(heads=False)(PICTURE, "cup", n=3)
+    assert found.method == "consensus"
+    assert "no head map or regressor" in found.found.notes[-1]
+
+
+def test_everything_is_kept_and_survives_json() -> None:
+    found = grounder()(PICTURE, "cup", n=3, maps=True)
+    kept = found.found
+    assert [r.source for r in kept.responses] == ["greedy", "sampled", "sampled", "sampled"]
+    assert [c.response for c in kept.candidates] == [0, 1, 2, 2, 3]
+    assert {"read", "select"} <= set(kept.timing)
+    assert kept.maps is not None and kept.stats is not None
+    assert kept.maps.heads == SHARP[:3] and kept.maps.values.shape == (5, 4, 3, 6, 8)
+    place = [kept.stats.heads.index(head) for head in kept.maps.heads]
+    assert torch.allclose(entropy(kept.maps.values), kept.stats.entropy[:, :, place], atol=1e-6)
+    assert from_json(Grounding, to_json(found)).boxes == found.boxes
+
+
+@pytest.mark.parametrize(("query", "reading"), [("none", "none"), ("babble", "unreadable")])
+def test_no_object_and_unreadable_are_told_apart(query: str, reading: str) -> None:
+    found = grounder()(PICTURE, query, n=2)
+    assert found.boxes == ()
+    assert set(found.found.readings) == {reading}
+
+
+def test_lists_give_lists_in_order_and_pair_up() -> None:
+    ground = grounder()
+    several = ground(PICTURE, ["cup", "none"], n=2)
+    assert [len(g.boxes) for g in several] == [1, 0]
+    assert [g.found.image.width for g in ground([PICTURE, PICTURE.resize((40, 60))], "cup", n=2)] == [80, 40]
+    with pytest.raises(BadInput, match="as many queries as images, got 1 and 2"):
+        ground([PICTURE, PICTURE], ["cup"])
+
+
+def test_arrays_and_paths_give_what_pictures_give(tmp_path: object) -> None:
+    path = f"{tmp_path}/cup.png"
+    PICTURE.save(path)
+    ground = grounder()
+    boxes = [ground(source, "cup", n=3).boxes for source in (PICTURE, np.asarray(PICTURE), path)]
+    assert boxes[0] == boxes[1] == boxes[2]
+    assert ground(path, "cup", n=1).id == "cup"
+
+
+def test_detect_gives_the_hugging_face_shape_best_first() -> None:
+    rows = grounder().detect(PICTURE, ["none", "cup"], n=3)
+    assert rows and {row["label"] for row in rows} == {"cup"}
+    assert set(rows[0]) == {"score", "label", "box"} and set(rows[0]["box"]) == {"xmin", "ymin", "xmax", "ymax"}
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+    with pytest.raises(BadInput, match="expected a list of labels"):
+        grounder().detect(PICTURE, "cup")  # type: ignore[arg-type]  # the point of the test
+    with pytest.raises(BadInput, match="gives no score"):
+        grounder().detect(PICTURE, ["cup"], selector="smallest", n=3)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    ground = grounder(heads=False)
+    with pytest.raises(NoArtifact, match="glintbox heads calibrate"):
+        ground(PICTURE, "cup", selector="acs-free")
+    with pytest.raises(NoArtifact, match="needs a regressor"):
+        ground(PICTURE, "cup", selector="acs-learned")
+    with pytest.raises(UnknownName, match="Did you mean 'smallest'"):
+        ground(PICTURE, "cup", selector="smalest")
+    with pytest.raises(BadInput, match="n >= 1"):
+        ground(PICTURE, "cup", n=0)
+    with pytest.raises(BadInput, match="same answer"):
+        ground(PICTURE, "cup", temperature=0, n=3)
+    with pytest.raises(UnreadableImage):
+        ground("missing.png", "cup")
+
+
+def test_a_head_map_of_another_model_is_refused_with_the_difference() -> None:
+    lvlm = ScriptedLVLM(SCRIPTS, rows=5)
+    with pytest.raises(SettingMismatch, match=r"pixels: made under 'rows=6 cols=8', here 'rows=5 cols=8'"):
+        Grounder(lvlm, heads=head_map(ScriptedLVLM(SCRIPTS)))
+    with pytest.raises(SettingMismatch, match="prompt: made under 'paper', here 'scripted'"):
+        Grounder(lvlm, heads=head_map(lvlm, prompt="paper"))
+
+
+def test_chunked_reading_equals_reading_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(limit: int) -> Sequence[float]:
+        monkeypatch.setattr("glintbox.collect.CHUNK_BYTES", limit)
+        lvlm = ScriptedLVLM(SCRIPTS)
+        sampling, watch = Sampling(n=3), Watch()
+        setting = lvlm.card.setting(prompt="scripted", view="default", moment="predicting")
+        for answered in lvlm.answer([lvlm.prompt(PICTURE, "cup", id="a")], sampling, watch):
+            found = candidate_set(answered, lvlm.card, sampling=sampling, setting=setting, watch=watch)
+        assert found.stats is not None
+        return found.stats.entropy.flatten().tolist()
+
+    assert read(1) == read(2**30)
+
+
+def test_the_sharpest_heads_are_those_that_look_at_the_object() -> None:
+    found = grounder(heads=False)(PICTURE, "cup", n=3, maps=True).found
+    assert found.stats is not None and found.maps is not None
+    assert set(sharpest(found.stats, count=4)) == set(SHARP)
+    assert set(SHARP) <= set(found.maps.heads)
+    assert isinstance(found.maps.heads[0], Head)
