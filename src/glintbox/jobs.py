@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from glintbox.errors import BadInput
 
@@ -18,6 +19,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 """What counts as a picture in a folder; a file named by itself may end in anything."""
 ID_BYTES = 100
 """Longest id in UTF-8 bytes: file systems take 255 for a name, and endings are added to it."""
+
+RESERVED = frozenset({"settings", "failed"})
+"""Names that an output folder needs for itself."""
 
 
 class Job(NamedTuple):
@@ -112,10 +116,10 @@ def _draft(line: str, *, where: str, folder: Path, query: str | None) -> _Draft:
     if isinstance(entry.get("id"), int) and not isinstance(entry["id"], bool):
         entry["id"] = str(entry["id"])  # COCO counts its pictures
     name = _text(entry, "id", where)
-    if name is not None and name != safe_name(name):
+    if name is not None and (name != safe_name(name) or name.casefold() in RESERVED):
         raise BadInput(
-            f"{where}: expected an id that can name a file (letters, digits, . _ -, at most {ID_BYTES} bytes), "
-            f"got {name[:120]!r}; {safe_name(name)!r} would do"
+            f"{where}: expected an id that can name a file (letters, digits, . _ - inside, at most {ID_BYTES} bytes, "
+            f"not {' or '.join(sorted(RESERVED))}), got {name[:120]!r}; choose another"
         )
     return _Draft(name, image if "://" in image else str(folder / image), wanted, where)
 
@@ -145,13 +149,13 @@ def _named(drafts: Sequence[_Draft]) -> tuple[Job, ...]:
         if first := given.get(draft.id.casefold()):
             raise BadInput(f"{draft.where}: expected an id of its own, got {draft.id!r}, which {first} has; change one")
         given[draft.id.casefold()] = draft.where
-    stems = [safe_name(Path(draft.image.partition("?")[0].rstrip("/")).stem) for draft in drafts]
+    stems = [safe_name(Path(urlsplit(d.image).path if "://" in d.image else d.image).stem) for d in drafts]
     often = Counter(stem.casefold() for draft, stem in zip(drafts, stems, strict=True) if draft.id is None)
-    taken = set(given)
+    taken = set(RESERVED) | set(given)
     jobs = []
     for draft, stem in zip(drafts, stems, strict=True):
         name = draft.id or stem
-        if draft.id is None and (often[stem.casefold()] > 1 or stem.casefold() in given):
+        if draft.id is None and (often[stem.casefold()] > 1 or stem.casefold() in taken):
             name = next(name for name in _hashed(stem, draft) if name.casefold() not in taken)
         taken.add(name.casefold())
         jobs.append(Job(name, draft.image, draft.query))
