@@ -14,118 +14,23 @@ from typing import Any, Literal
 import torch
 import transformers
 from PIL import Image
-from tokenizers import AddedToken
+from tiny_text import QWEN, TEMPLATES, tiny_tokenizer
 from torch import nn
-from transformers import AutoModelForImageTextToText, PreTrainedTokenizerBase
+from transformers import AutoModelForImageTextToText
 
 from glintbox.lvlm.loading import Loaded, assemble
 from glintbox.lvlm.processors import without_video
 
 Layout = Literal["jinja", "json", "tokenizer_config"]
-QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 MODEL_TYPES = (*QWEN, "internvl", "llava", "llava_next", "llava_onevision")
 PATCH = 14  # px
 TILE = 56  # px, side of the square that the towers of the other families see
-WIDER = TILE + 6  # px, a side that patches do not divide, as SigLIP's 384
+WIDER = TILE + 2  # px, a side that patches do not divide, as SigLIP's 384
 
 
 def pinpoints(side: int) -> list[list[int]]:
     """Every canvas of up to 4 x 4 tiles, height first."""
     return [[side * rows, side * cols] for rows in range(1, 5) for cols in range(1, 5)]
-
-
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}{% else %}"
-    "{% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE{% elif 'text' in c %}{{ c['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-VICUNA = (
-    "{% for m in messages %}{{ m['role'].upper() }}: {% for c in m['content'] %}{% if c['type'] == 'image' %}<image>\n"
-    "{% elif 'text' in c %}{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}"
-    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
-)
-TEMPLATES = dict.fromkeys(QWEN, CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")) | {
-    "internvl": CHATML.replace("IMAGE", "<IMG_CONTEXT>\n"),
-    "llava_onevision": CHATML.replace("IMAGE", "<image>"),
-    "llava": VICUNA,
-    "llava_next": VICUNA,
-}
-SPECIAL = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-    "<image>",
-    "<video>",
-    "<img>",
-    "</img>",
-    "<IMG_CONTEXT>",
-)
-MERGED = ('":', "],", "[[", "]]", " [", " {", "bb", "ox", "bbox", "_2", "_2d", " box", "the", " the", "ed", " red")
-"""Tokens of more than one character that the tiny byte-level tokenizer has, fused punctuation among them."""
-
-
-def _characters() -> dict[int, str]:
-    """The 256 printable stand-ins of a byte-level BPE."""
-    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    return {byte: chr(byte) for byte in shown} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
-
-
-@functools.cache
-def byte_level_tokenizer() -> PreTrainedTokenizerBase:
-    """A real `Qwen2Tokenizer`: 256 bytes, a few merges, the special tokens of all byte-level families."""
-    characters = _characters()
-    vocabulary = {character: i for i, character in enumerate(characters.values())}
-    merges: list[tuple[str, str]] = []
-    for text in MERGED:
-        pieces = [characters[byte] for byte in text.encode()]
-        while len(pieces) > 1:
-            known = [i for i in range(len(pieces) - 1) if pieces[i] + pieces[i + 1] in vocabulary]
-            at = known[0] if known else 0
-            if not known:
-                merges.append((pieces[at], pieces[at + 1]))
-                vocabulary[pieces[at] + pieces[at + 1]] = len(vocabulary)
-            pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
-    tokenizer = transformers.Qwen2Tokenizer(
-        vocab=vocabulary,
-        merges=merges,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        unk_token=None,
-        model_max_length=8192,
-        extra_special_tokens={
-            "start_image_token": "<img>",
-            "end_image_token": "</img>",
-            "context_image_token": "<IMG_CONTEXT>",
-            "video_token": "<video>",
-        },
-    )
-    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
-    return tokenizer
-
-
-@functools.cache
-def llama_tokenizer() -> PreTrainedTokenizerBase:
-    """A real `LlamaTokenizer`: sentencepiece-like, with a space marker and byte fallback."""
-    printable = ["▁", *(chr(i) for i in range(33, 127))]
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *printable, "▁t", "th", "▁th", "box"]
-    tokenizer = transformers.LlamaTokenizer(
-        vocab={piece: i for i, piece in enumerate(pieces)},
-        merges=[("▁", "t"), ("t", "h"), ("▁t", "h"), ("▁", "th")],
-        pad_token="<unk>",
-        model_max_length=8192,
-    )
-    tokenizer.add_tokens([AddedToken("<image>", special=True, normalized=False)])
-    return tokenizer
-
-
-def tiny_tokenizer(model_type: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a family's tiny model."""
-    return llama_tokenizer() if model_type in ("llava", "llava_next") else byte_level_tokenizer()
 
 
 def _text(model_type: str, layers: int, heads: int, kv_heads: int) -> dict[str, Any]:
