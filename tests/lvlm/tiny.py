@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 import transformers
 from PIL import Image
-from tiny_text import QWEN, TEMPLATES, tiny_tokenizer
+from tests.lvlm.tiny_text import QWEN, TEMPLATES, tiny_tokenizer
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
