@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from glintbox.cli import doctor, env, ground, heads, models, parse
+from glintbox.cli import doctor, env, ground, heads, models, parse, scenes
 from glintbox.cli.console import errors
 from glintbox.errors import GlintboxError
 
@@ -49,10 +49,19 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 HEADS: Mapping[str, Callable[..., None]] = {"calibrate": heads.calibrate, "show": heads.show}
 
+def told(command: Callable[..., None]) -> str:
+    """What a command does, for the overview: its docstring after the line to copy."""
+    return " ".join((command.__doc__ or "").split("\n\n")[1].split())
+
+
 for name, command in COMMANDS.items():
-    app.command(name)(friendly(command))
+    app.command(name, short_help=told(command))(friendly(command))
 
 heads_app = typer.Typer(no_args_is_help=True, help="Find and show the attention heads that tell good boxes from bad.")
 for name, command in HEADS.items():
-    heads_app.command(name)(friendly(command))
+    heads_app.command(name, short_help=told(command))(friendly(command))
 app.add_typer(heads_app, name="heads")
+
+scenes_app = typer.Typer(no_args_is_help=True, help="Generated pictures with known boxes.")
+scenes_app.command("make", short_help=told(scenes.make))(friendly(scenes.make))
+app.add_typer(scenes_app, name="scenes")
