@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+from glintbox.errors import BadContract
 from glintbox.lvlm import seams
 from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.tap import Tap
@@ -44,6 +45,9 @@ def prefill(
     """Run a prompt, or only what follows its image where `shared` holds the rest already (see `shares`).
 
     layers: whose queries to keep, from the first of the query's own words to the prompt's end.
+
+    Raises:
+        BadContract: a layer whose attention cannot be tapped, or inputs that its family promises are missing.
     """
     length = prompt.ids.shape[0]
     first = prompt.said.start if len(prompt.said) else length - 1
@@ -63,6 +67,11 @@ def prefill(
         tap=tap,
         last_only=True,
     )
+    if tap is not None and tap.silent():
+        raise BadContract(
+            f"layers {tap.silent()} of {type(model).__name__} do not hand their queries to transformers' attention "
+            "interface; leave them out of the usable layers of its card"
+        )
     return Prefilled(prompt, cache, logits[-1].float(), int(positions.max()) + 1, positions.shape[0], tap, first)
 
 

@@ -48,10 +48,9 @@ class Branches:
 
     def park(self, start: Prefilled) -> None:
         """Move keys and queries to the CPU, so that the cache can be cut back to the prompt."""
-        if self.parked is None and self.tap is not None:
-            self.parked = {layer: self.keys(start, layer).cpu() for layer in self.tap.layers} if self.owner else {}
-            if self.owner:
-                self.tap.park()
+        if self.tap is not None and self.owner:
+            self.parked = {layer: self.keys(start, layer).to("cpu", copy=True) for layer in self.tap.layers}
+            self.tap.park()
 
 
 class Spot(NamedTuple):

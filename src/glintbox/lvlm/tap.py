@@ -48,6 +48,10 @@ class Tap:
             self._kept[layer] = kept = [torch.cat(kept, 1)]
         return kept[0]
 
+    def silent(self) -> list[int]:
+        """Watched layers that have not called the tap."""
+        return sorted(layer for layer, kept in self._kept.items() if not kept)
+
     def park(self) -> None:
         """Move everything to the CPU."""
         self._kept = {layer: [self.queries(layer).cpu()] for layer in self.layers}
