@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from glintbox.boxes import Box, Size
-from glintbox.errors import BadContract, BadInput, UnknownName
+from glintbox.errors import BadContract, UnknownName
 from glintbox.geometry import CoordFrame, TokenGrid, View
 from glintbox.lvlm.processors import Canvas, cropped_region, tiled_canvas, unpadded_canvas
 

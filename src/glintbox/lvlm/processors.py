@@ -135,6 +135,9 @@ def unpadded_canvas(image_processor: Any, image: Size, *, tile: Size, cells: int
     tile: px of one tile; cells: tokens per side of it. A token row that is padding by less than its full height stays,
     so the region may leave the picture by a part of a cell (LLaVA-NeXT, `unpad_image`). Where patches do not divide the
     tile (SigLIP: 27 x 14 of 384 px), cells are taken as evenly spread over it, at most half a cell off.
+
+    Raises:
+        BadInput: a picture so narrow that the model cuts all of it off.
     """
     target_high, target_wide = select_best_resolution((image.height, image.width), image_processor.image_grid_pinpoints)
     rows, cols = target_high // tile.height * cells, target_wide // tile.width * cells
@@ -143,6 +146,8 @@ def unpadded_canvas(image_processor: Any, image: Size, *, tile: Size, cells: int
         off_rows = (rows - int(round(image.height * (cols / image.width), 7))) // 2
     else:
         off_cols = (cols - int(round(image.width * (rows / image.height), 7))) // 2
+    if rows == 2 * off_rows or cols == 2 * off_cols:
+        raise BadInput(f"expected a picture less narrow than {image.width} x {image.height}: its large grid has no cell")
     filled = _fitted(image, Size(target_wide, target_high))
     left, top = (target_wide - filled.width) // 2, (target_high - filled.height) // 2
     step_x, step_y = image.width / filled.width, image.height / filled.height
