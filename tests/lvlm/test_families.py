@@ -25,12 +25,20 @@ WIDE, TALL = Size(300, 130), Size(130, 300)
 
 def embeddings(loaded: Loaded, prompt: Prompt) -> Tensor:
     """What the language model gets, [token, hidden]: words and projected picture."""
-    seen: dict[str, Any] = {}
-    decoder = loaded.model.model.language_model
-    hook = decoder.register_forward_pre_hook(lambda _module, _args, options: seen.update(options), with_kwargs=True)
-    loaded.model(input_ids=prompt.ids[None], **prompt.tensors)
-    hook.remove()
-    embedded: Tensor = seen["inputs_embeds"][0]
+
+    class Reached(Exception):
+        """The words and the picture are joined; what follows is not needed."""
+
+    def stop(_module: Any, _args: Any, options: dict[str, Any]) -> None:
+        raise Reached(options["inputs_embeds"][0])
+
+    hook = loaded.model.model.language_model.register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        loaded.model(input_ids=prompt.ids[None], **prompt.tensors)
+    except Reached as reached:
+        embedded: Tensor = reached.args[0]
+    finally:
+        hook.remove()
     return embedded
 
 
@@ -159,7 +167,7 @@ def test_a_grid_that_does_not_fit_its_tokens_is_refused() -> None:
 
 
 def test_a_picture_of_which_no_row_is_left_is_refused() -> None:
-    with pytest.raises(BadInput, match="expected a picture less narrow than 400 x 3: its large grid has no cell"):
+    with pytest.raises(BadInput, match="expected a picture less narrow than 400 x 3: its large grid is empty"):
         make_prompt(tiny_loaded("llava_next"), picture(400, 3), "box", id="")
 
 

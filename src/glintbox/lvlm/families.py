@@ -104,10 +104,6 @@ def base_and_unpadded(inputs: Inputs, image: Size, processor: Any, config: Any) 
     columns, base = image_columns(inputs, config), _tower_grid(pixels, Box.whole(image), config)
     canvas = unpadded_canvas(processor.image_processor, image, tile=pixels, cells=base.rows)
     rows, cols = _shrunk(canvas, base, getattr(config, "vision_aspect_ratio", None))
-    if rows == 0 or cols == 0:
-        raise BadInput(
-            f"expected a picture less narrow than {image.width} x {image.height}: its large grid has no cell"
-        )
     lines = columns[base.cells :]
     if lines.numel() != rows * (cols + 1):
         raise BadContract(

@@ -147,7 +147,7 @@ def unpadded_canvas(image_processor: Any, image: Size, *, tile: Size, cells: int
     else:
         off_cols = (cols - int(round(image.width * (rows / image.height), 7))) // 2
     if rows == 2 * off_rows or cols == 2 * off_cols:
-        raise BadInput(f"expected a picture less narrow than {image.width} x {image.height}: its large grid has no cell")
+        raise BadInput(f"expected a picture less narrow than {image.width} x {image.height}: its large grid is empty")
     filled = _fitted(image, Size(target_wide, target_high))
     left, top = (target_wide - filled.width) // 2, (target_high - filled.height) // 2
     step_x, step_y = image.width / filled.width, image.height / filled.height
