@@ -1,0 +1,175 @@
+"""The regressor is the paper's by its parameter counts, and what is saved is what is loaded, or refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+from tests.sets import HEADS, SETTING
+from torch import nn
+
+from glintbox.errors import BadInput, NoArtifact
+from glintbox.records import Head
+from glintbox.regressor import (
+    AttentionIoURegressor,
+    RegressorBundle,
+    RegressorCard,
+    load_regressor,
+    new_regressor,
+    save_regressor,
+)
+
+CARD = RegressorCard(SETTING, HEADS, 4, 6, made_by="test")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def bundle(card: RegressorCard = CARD) -> RegressorBundle:
+    """Untrained, but with batch statistics that are not the initial ones."""
+    made = new_regressor(card)
+    made.network.train()(torch.rand(8, 4, len(card.heads), card.rows, card.cols) / 24)
+    made.network.eval()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("channels", "branch", "total"), [(28 * 28, 854_464, 3_582_721), (36 * 32, 1_066_432, 4_430_593)]
+)
+@pytest.mark.parametrize("order", ["relu_bn", "bn_relu"])
+def test_parameters_are_as_many_as_the_paper_says(channels: int, branch: int, total: int, order: str) -> None:
+    network = AttentionIoURegressor(channels, order=order)  # type: ignore[arg-type]  # parametrize knows only str
+    assert sum(p.numel() for p in network.branches[0].parameters()) == branch
+    assert sum(p.numel() for p in network.parameters()) == total
+
+
+def test_layers_come_in_the_order_of_tables_7_and_9() -> None:
+    branch = [type(layer).__name__ for layer in AttentionIoURegressor(2).branches[0]]
+    block = ["Conv2d", "BatchNorm2d", "ReLU"]
+    assert branch == [
+        *[*block, "Dropout2d", "MaxPool2d"] * 2,
+        *[*block, "AdaptiveAvgPool2d", "Flatten", "Dropout", "Linear"],
+    ]
+    nine = ["Linear", "ReLU", "BatchNorm1d", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert [type(layer).__name__ for layer in AttentionIoURegressor(2).fusion] == nine
+    seven = ["Linear", "BatchNorm1d", "ReLU", *nine[3:]]
+    assert [type(layer).__name__ for layer in AttentionIoURegressor(2, order="bn_relu").fusion] == seven
+
+
+def test_dropout_is_as_asked() -> None:
+    rates = {m.p for m in AttentionIoURegressor(2, dropout=0.1).modules() if isinstance(m, nn.Dropout | nn.Dropout2d)}
+    assert rates == {0.1}
+
+
+def test_predictions_are_ious_and_a_candidate_does_not_depend_on_its_batch() -> None:
+    network = bundle().network
+    maps = torch.rand(5, 4, 3, 7, 6) / 42
+    together = network(maps)
+    assert together.shape == (5,) and ((together > 0) & (together < 1)).all()
+    alone = torch.cat([network(maps[k : k + 1]) for k in range(5)])
+    assert torch.allclose(alone, together, atol=1e-6) and len(together.unique()) == 5
+
+
+def test_each_coordinate_has_its_own_weights() -> None:
+    network = bundle().network
+    maps = torch.rand(1, 4, 3, 4, 6) / 24
+    swapped = maps[:, [1, 0, 2, 3]]
+    assert abs(network(maps) - network(swapped)).item() > 1e-5
+
+
+def test_rows_are_not_cols() -> None:
+    network = bundle().network
+    maps = torch.rand(1, 4, 3, 4, 6) / 24
+    assert abs(network(maps) - network(maps.transpose(-1, -2))).item() > 1e-6
+
+
+def test_scaling_by_cells_makes_an_even_map_one_on_any_grid() -> None:
+    raw = AttentionIoURegressor(3, input_scale="none").eval()
+    scaled = AttentionIoURegressor(3).eval()
+    scaled.load_state_dict(raw.state_dict())
+    for rows, cols in ((4, 6), (8, 5)):
+        even = torch.full((1, 4, 3, rows, cols), 1 / (rows * cols))
+        assert torch.allclose(scaled(even), raw(torch.ones(1, 4, 3, rows, cols)))
+
+
+def test_maps_of_five_coordinates_are_no_input() -> None:
+    with pytest.raises(TypeCheckError):
+        AttentionIoURegressor(3)(torch.rand(2, 5, 3, 4, 6))
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    made, path = bundle(), tmp_path / "deep" / "regressor.safetensors"
+    save_regressor(made, path)
+    read = load_regressor(path)
+    maps = torch.rand(3, 4, 3, 4, 6) / 24
+    assert read.card == made.card and read.setting == SETTING
+    assert not read.network.training
+    assert torch.equal(read.network(maps), made.network(maps))
+    assert sorted(p.name for p in path.parent.iterdir()) == ["regressor.json", "regressor.safetensors"]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "regressor.safetensors"
+    with pytest.raises(NoArtifact, match=r"card at .*regressor\.json, found no file"):
+        load_regressor(path)
+    save_regressor(bundle(), path)
+    path.unlink()
+    with pytest.raises(NoArtifact, match=r"a regressor at .*regressor\.safetensors, found no file"):
+        load_regressor(path)
+
+
+def test_a_pickle_is_refused_under_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "regressor.safetensors"
+    save_regressor(bundle(), path)
+    torch.save(bundle().network.state_dict(), path)
+    with pytest.raises(BadInput, match="expected safetensors in"):
+        load_regressor(path)
+    with pytest.raises(BadInput, match=r"to end in \.safetensors, got .*regressor\.pt"):
+        load_regressor(tmp_path / "regressor.pt")
+    with pytest.raises(BadInput, match=r"to end in \.safetensors"):
+        save_regressor(bundle(), tmp_path / "regressor.pt")
+
+
+def test_weights_of_another_card_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "regressor.safetensors"
+    save_regressor(bundle(), path)
+    weights = path.read_bytes()
+    save_regressor(bundle(RegressorCard(SETTING, (*HEADS, Head(3, 3)), 4, 6)), path)
+    path.write_bytes(weights)
+    with pytest.raises(BadInput, match=r"regressor for 4 heads .* \(64, 3, 3, 3\) instead of \(64, 4, 3, 3\)"):
+        load_regressor(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 2}, "schema 1 in .*, got 2; update glintbox"),
+        ({"order": "bn"}, "problem at order"),
+        ({"setting": {}}, "problem at setting.model"),
+    ],
+)
+def test_a_card_that_is_none_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    path = tmp_path / "regressor.safetensors"
+    save_regressor(bundle(), path)
+    card = path.with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+    with pytest.raises(BadInput, match=message):
+        load_regressor(path)
+
+
+def test_a_card_without_heads_or_with_too_small_a_grid_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"at least 4 x 4 cells .* got 3 heads and 4 x 3"):
+        RegressorCard(SETTING, HEADS, 4, 3)
+    with pytest.raises(BadInput, match="got 0 heads"):
+        RegressorCard(SETTING, (), 4, 4)
+
+
+def test_a_network_without_channels_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"at least 1 channel and 0 <= dropout < 1, got 0 and 0\.3"):
+        AttentionIoURegressor(0)
