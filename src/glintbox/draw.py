@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -97,8 +98,8 @@ def grounding_figure(image: Image.Image, grounding: Grounding, *, truth: Sequenc
     return figure
 
 
-def save_figure(figure: Figure, path: str | Path | BinaryIO) -> None:
-    """Write a figure as PNG of 150 dots per inch to a path or binary stream; raises OSError where that cannot be."""
+def save_figure(figure: Figure, path: str | Path | io.BufferedIOBase) -> None:
+    """Write a figure as PNG of 150 dots per inch to a path or stream; raises OSError where that cannot be written."""
     with _matplotlib().style.context("default"):
         figure.savefig(path, format="png", dpi=DPI)
 
@@ -106,11 +107,12 @@ def save_figure(figure: Figure, path: str | Path | BinaryIO) -> None:
 def _matplotlib() -> Any:
     try:
         from matplotlib import figure, font_manager, lines, patches, patheffects, style
+        from matplotlib.backends.backend_agg import RendererAgg
     except ModuleNotFoundError as error:
         raise MissingExtra("matplotlib", "draw") from error
     return SimpleNamespace(
         Figure=figure.Figure, fonts=font_manager, Line=lines.Line2D, Rectangle=patches.Rectangle,
-        stroke=patheffects.withStroke, style=style,
+        stroke=patheffects.withStroke, style=style, Renderer=RendererAgg,
     )  # fmt: skip
 
 
@@ -163,15 +165,13 @@ def _heading(grounding: Grounding) -> list[Words]:
 
 def _wrapped(words: Words, width: float) -> list[str]:
     """At most three lines that fit into `width` inches, by the font's own glyphs; what it lacks becomes □."""
-    fonts = _matplotlib().fonts
-    font = fonts.get_font(fonts.findfont(FONT))
-    font.set_size(words.points, 72)
-    known = font.get_charmap()
+    mpl = _matplotlib()
+    known = mpl.fonts.get_font(mpl.fonts.findfont(FONT)).get_charmap()
     text = "".join(c if ord(c) in known and c.isprintable() else "□" for c in " ".join(words.text.split()))
+    renderer, font = mpl.Renderer(8, 8, DPI), mpl.fonts.FontProperties(family=FONT, size=words.points)
 
     def inches(line: str) -> float:
-        font.set_text(line)
-        return float(font.get_width_height()[0]) / 64 / 72
+        return float(renderer.get_text_width_height_descent(line, font, ismath=False)[0]) / DPI
 
     for letters in range(int(width * 72 / (0.4 * words.points)), 0, -2):
         lines = textwrap.wrap(text, letters, max_lines=3, placeholder=" …")

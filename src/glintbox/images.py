@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +33,22 @@ MAX_BYTES = 200 * 2**20
 """Most bytes that are taken from a URL."""
 TIMEOUT_S = 20.0
 """Seconds that a URL has to connect, and again to deliver."""
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What is opened. Pillow knows more, some of which start other programs (EPS) or are hardly ever meant."""
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
-"""What Pillow's readers throw at damaged files."""
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    AssertionError,
+)
+"""What Pillow's readers throw at damaged files, and AssertionError at files that were closed unread."""
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +116,8 @@ def _decoding(name: str) -> Iterator[None]:
             ) from error
         except _BROKEN as error:
             raise UnreadableImage(
-                f"{name}: expected a whole picture, got one that breaks off or is damaged ({error}); "
-                "fetch it again or save it anew"
+                f"{name}: expected a whole picture, got one that breaks off or is damaged "
+                f"({str(error) or repr(error)}); fetch it again or save it anew"
             ) from error
     # a bomb warning says nothing new: max_pixels has decided already
     told = {str(one.message) for one in caught if not issubclass(one.category, Image.DecompressionBombWarning)}
@@ -178,7 +189,7 @@ def _from_array(values: object, max_pixels: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values))
 
 
-def _open_file(name: str, path: Path) -> BinaryIO:
+def _open_file(name: str, path: Path) -> io.BufferedReader:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
@@ -195,7 +206,7 @@ def _open_file(name: str, path: Path) -> BinaryIO:
         raise UnreadableImage(f"{name}: expected a readable file, got {error}; check its permissions") from error
 
 
-def _fetch(url: str, timeout_s: float) -> BinaryIO:
+def _fetch(url: str, timeout_s: float) -> io.BytesIO:
     """The bytes behind an http(s) URL; redirects elsewhere, too many bytes and slow servers are refused."""
     name = _short(url)
     scheme = url.partition("://")[0].lower()
