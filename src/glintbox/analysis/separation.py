@@ -78,7 +78,7 @@ def separation(labelled: Iterable[Labelled], *, tau_high: float = TAU_HIGH, tau_
         if stats.heads != heads:
             raise BadInput(f"expected the same heads read in every set, got others in {case.found.id!r}")
         for i in _usable(case.found):
-            group = _group(float(case.iou[i]), tau_high, tau_low)
+            group = _group(case.iou[i], tau_high, tau_low)
             if group:
                 sums[group].add(stats.entropy[i].double())
             else:
@@ -115,7 +115,8 @@ def _usable(found: CandidateSet) -> tuple[int, ...]:
     return tuple(i for i in sampled(found) if found.candidates[i].tokens is not None)
 
 
-def _group(value: float, tau_high: float, tau_low: float) -> Group | None:
+def _group(value: Float[Tensor, ""], tau_high: float, tau_low: float) -> Group | None:
+    # compared as float32, so that an IoU of 0.3 is not above a threshold of 0.3
     if value > tau_high:
         return "high"
     if value == 0:

@@ -1,0 +1,108 @@
+"""Metrics by hand; intervals hold the truth as often as they say."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glintbox.boxes import Box
+from glintbox.errors import BadInput
+from glintbox.metrics import (
+    Matched,
+    acc_at,
+    best_iou,
+    bootstrap,
+    gap_closed,
+    match,
+    mean_iou,
+    oracle,
+    paired_bootstrap,
+    precision_recall_f1,
+)
+
+A, A2, B, C = Box(0, 0, 10, 10), Box(0, 0, 10, 8), Box(20, 0, 30, 12), Box(40, 5, 50, 9)
+
+
+def test_a_threshold_is_reached_at_the_threshold() -> None:
+    assert acc_at([0.5, 0.49999, 0.9, 0.0]) == 0.5
+    assert acc_at([0.5, 0.7, 0.9], threshold=0.7) == pytest.approx(2 / 3)
+
+
+def test_mean_iou_counts_what_was_not_found() -> None:
+    assert mean_iou([0.5, 0.0, 1.0]) == pytest.approx(0.5)
+
+
+def test_best_iou_is_over_all_pairs_and_zero_where_there_is_none() -> None:
+    assert best_iou([C, A2], [B, A]) == pytest.approx(0.8)
+    assert best_iou([], [A]) == 0 == best_iou([A], [])
+
+
+def test_the_oracle_takes_the_best_candidate_of_each_case() -> None:
+    assert oracle([[0.1, 0.7, 0.3], [], [0.2]]) == (0.7, 0.0, 0.2)
+
+
+def test_the_gap_is_none_at_greedy_whole_at_the_oracle_and_undefined_where_there_is_no_way() -> None:
+    assert gap_closed(0.5, 0.5, 0.7) == 0
+    assert gap_closed(0.5, 0.7, 0.7) == 1
+    assert gap_closed(0.5, 0.4, 0.7) == pytest.approx(-0.5)
+    assert gap_closed(0.7, 0.7, 0.7) is None
+
+
+def test_an_interval_holds_the_true_mean_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for k in range(200):
+        low, high = bootstrap(generator.random(60).tolist(), seed=k, resamples=300, level=0.8)
+        held += low <= 0.5 <= high
+    assert 0.7 <= held / 200 <= 0.9
+
+
+def test_equal_cases_leave_no_doubt_and_equal_seeds_draw_equal_intervals() -> None:
+    assert bootstrap([0.25] * 9, seed=0) == (0.25, 0.25)
+    values = np.random.default_rng(0).random(50).tolist()
+    assert bootstrap(values, seed=3) == bootstrap(values, seed=3) != bootstrap(values, seed=4)
+
+
+def test_pairing_sees_a_small_difference_that_two_intervals_hide() -> None:
+    b = np.random.default_rng(0).random(100)
+    a = b + 0.02
+    low, high = paired_bootstrap(a.tolist(), b.tolist(), seed=0)
+    assert low == pytest.approx(0.02) == high
+    assert bootstrap(a.tolist(), seed=0).low < bootstrap(b.tolist(), seed=0).high
+
+
+def test_one_true_box_matches_one_box_only() -> None:
+    assert match([A, A2, C], [A, B]) == Matched(found=3, truth=2, pairs=1)
+    assert match([], [A]) == (0, 1, 0) and match([A], []) == (1, 0, 0)
+
+
+def test_matching_finds_the_most_pairs_not_the_greediest() -> None:
+    left, middle, right = Box(0, 0, 10, 4), Box(2, 0, 12, 4), Box(4, 0, 14, 4)
+    # middle overlaps both true boxes with 2/3, left only the first: give the first to middle, and left has none
+    assert match([middle, left], [left, right]).pairs == 2
+
+
+@given(st.permutations(range(4)), st.permutations(range(3)))
+def test_matching_does_not_depend_on_order(boxes: list[int], truth: list[int]) -> None:
+    assert match([[A, A2, B, C][k] for k in boxes], [[A, B, C][k] for k in truth]) == (4, 3, 3)
+
+
+def test_precision_recall_and_f1_are_over_all_pictures_at_once() -> None:
+    # Table 6's first row: 47.21 and 40.19 make 43.42
+    pictures = [Matched(4721, 4721, 2000), Matched(5279, 7026, 2721)]
+    precision, recall, f1 = precision_recall_f1(pictures)
+    assert (precision, recall) == pytest.approx((0.4721, 4721 / 11747))
+    assert f1 == pytest.approx(0.4342, abs=1e-4)
+    assert precision_recall_f1([Matched(0, 3, 0)]) == (0, 0, 0) == precision_recall_f1([])
+
+
+def test_no_case_nan_and_uneven_pairs_are_refused() -> None:
+    for number in (acc_at, mean_iou):
+        with pytest.raises(BadInput, match="at least one case, got"):
+            number([])
+        with pytest.raises(BadInput, match="finite number per case"):
+            number([0.5, float("nan")])
+    with pytest.raises(BadInput, match="same cases on both sides, got 1 and 2"):
+        paired_bootstrap([1.0], [1.0, 2.0], seed=0)
+    with pytest.raises(BadInput, match=r"resamples >= 1 and 0 < level < 1, got 0 and 0\.95"):
+        bootstrap([1.0], seed=0, resamples=0)
