@@ -179,7 +179,7 @@ def write(notation: Notation, quads: list[tuple[str, ...]]) -> str:
 
 @pytest.mark.parametrize("notation", NOTATIONS.values(), ids=NOTATIONS.keys())
 @given(quads=QUADS)
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 def test_every_notation_gives_its_numbers_in_order_with_its_label(
     notation: Notation, quads: list[tuple[str, ...]]
 ) -> None:
@@ -191,7 +191,7 @@ def test_every_notation_gives_its_numbers_in_order_with_its_label(
 
 @pytest.mark.parametrize("notation", NOTATIONS.values(), ids=NOTATIONS.keys())
 @given(quads=QUADS)
-@settings(max_examples=15)
+@settings(deadline=None, max_examples=15)
 def test_no_prefix_gives_a_box_that_the_whole_answer_does_not_have(
     notation: Notation, quads: list[tuple[str, ...]]
 ) -> None:
@@ -212,7 +212,7 @@ ANYTHING = st.one_of(st.text(), st.lists(FRAGMENTS, max_size=40).map("".join))
 
 
 @given(ANYTHING, st.booleans())
-@settings(max_examples=400)
+@settings(deadline=None, max_examples=400)
 def test_any_text_is_read_and_spans_hold_exactly_the_numbers(text: str, thinking: bool) -> None:
     parsed = scan(text, thinking=thinking)
     assert (parsed.reading == "boxes") == bool(parsed.boxes)
@@ -228,7 +228,7 @@ def test_any_text_is_read_and_spans_hold_exactly_the_numbers(text: str, thinking
 
 
 @given(ANYTHING, st.data())
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 def test_the_last_number_of_a_box_is_followed_by_more_text(text: str, data: st.DataObject) -> None:
     cut = text[: data.draw(st.integers(0, len(text)))]
     for box in scan(cut).boxes:
@@ -249,6 +249,7 @@ def test_the_last_number_of_a_box_is_followed_by_more_text(text: str, data: st.D
         "[10, 20, 30, 40, 50, 60, 70, 80]",
         "[1, 2, 3, 4",
         "[1, 2, 3, 4,",
+        "[1, 2, 3, 4 < 5",
         "(1,2),(3,4",
         '"bbox_2d": "1 2 3 4',
         '"value": "1 2 3 4"',
@@ -299,6 +300,8 @@ def test_a_box_inside_the_label_of_a_box_is_part_of_the_label() -> None:
         (r'{"bbox": [1,2,3,4], "label": "half \ud800"}', [r"half \ud800"]),
         (r'{"bbox": [1,2,3,4], "label": "bad \x"}', [r"bad \x"]),
         ("<ref>a</ref><box>[[1,2,3,4],[5,6,7,8]]</box><ref>b</ref><box>[[9,9,9,9]]</box>", ["a", "a", "b"]),
+        ('<ref>a</ref>: {"bbox": [1,2,3,4], "label": "b"}', ["b"]),
+        ('[[1,2,3,4], "label": "a"], [5,6,7,8]', ["a", None]),
         ("<ref>cup</ref> stands at <box>[[1,2,3,4]]</box>", ["cup"]),
         ("the dog(1,2),(3,4)the cat(5,6),(7,8)(7,7),(8,8)", ["the dog", "the cat", "the cat"]),
         ("Box(1,2,3,4)", [None]),
@@ -355,6 +358,8 @@ def test_a_box_beside_a_none_is_a_box() -> None:
         ("[1,2,3,4]<think>[5,6,7,8]", [1], []),
         ("a</think>[5,6,7,8]<think>[1,2,3,4]", [5], [5]),
         ("[1, <think></think>2, 3, 4]", [], []),
+        ("a</think>[1,2,3,4]<think>b</think>[5,6,7,8]", [1, 5], [5]),
+        ("[1,2,3,4]<think>a</think>b</think>[5,6,7,8]", [5], [5]),
     ],
 )
 def test_thoughts_give_no_boxes(text: str, plain: list[int], thinking: list[int]) -> None:
@@ -365,6 +370,7 @@ def test_thoughts_give_no_boxes(text: str, plain: list[int], thinking: list[int]
 
 
 @given(ANYTHING)
+@settings(deadline=None)
 def test_a_thinking_answer_is_what_stands_after_its_last_mark(text: str) -> None:
     mark = text.rfind("</think>")
     after = scan(text[mark + len("</think>") :]).boxes if mark >= 0 else ()
@@ -386,6 +392,7 @@ ZERO_POINT = st.tuples(st.sampled_from(["", "-"]), st.text("0", max_size=3), st.
 
 
 @given(st.lists(ZERO_POINT, min_size=4, max_size=4), st.sampled_from(["café🍎 ", "", "[["]), st.data())
+@settings(deadline=None)
 def test_the_token_of_a_coordinate_covers_its_first_or_first_significant_digit(
     quad: list[tuple[str, str, int]], before: str, data: st.DataObject
 ) -> None:
@@ -507,4 +514,4 @@ LOOPS = {
 def test_loops_of_100_000_characters_take_no_time(text: str) -> None:
     began = time.process_time()
     scan(text)
-    assert time.process_time() - began < 2, "measured: at most 0.2 s; one quadratic step takes minutes"
+    assert time.process_time() - began < 5, "measured: at most 0.2 s; a quadratic step takes 10 s to minutes"

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glintbox.errors import BadInput, UnknownName
@@ -16,6 +16,7 @@ QUERIES = st.text(min_size=1, max_size=30).map(str.strip).filter(bool) | st.samp
 
 
 @given(NAMES, QUERIES)
+@settings(deadline=None)
 def test_the_query_stands_where_said_and_the_template_around_it(name: str, query: str) -> None:
     told = tell(name, query)
     a, b = told.said
