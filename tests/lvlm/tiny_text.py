@@ -96,6 +96,7 @@ def llama_tokenizer() -> PreTrainedTokenizerBase:
         vocab={piece: i for i, piece in enumerate(pieces)},
         merges=[("▁", "t"), ("t", "h"), ("▁t", "h"), ("▁", "th")],
         pad_token="<unk>",
+        add_bos_token=True,
         model_max_length=8192,
     )
     tokenizer.add_tokens([AddedToken("<image>", special=True, normalized=False)])
