@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,15 +14,14 @@ from glintbox.errors import BadInput
 def entropy(maps: Float[Tensor, "*map row col"]) -> Float[Tensor, "*map"]:
     """Spatial entropy H of each map in nats (ACS eq. 3): 0 for one cell, log(cells) for an even map.
 
-    A map is normalised over its cells first, so scale does not matter; 0 log 0 is 0. An all-zero map tells nothing and
-    gets the worst value, log(cells) (ACS.md 17). Half precision is computed in float32.
+    A map is normalised over its cells, so scale does not matter; 0 log 0 is 0. An all-zero map tells nothing and gets
+    the worst value, log(cells) (ACS.md 17). Half precision is computed in float32.
     """
     flat = _full(maps).flatten(-2)
-    peak = flat.amax(-1, keepdim=True)
-    # dividing by the peak first keeps the sum away from the smallest floats; an all-zero map becomes an even one
-    shares = torch.where(peak == 0, torch.ones_like(flat), flat / peak)
-    spread: Tensor = torch.special.entr(shares / shares.sum(-1, keepdim=True)).sum(-1)
-    return spread
+    total = flat.sum(-1)
+    # with p = a/S, -sum p log p = log S - sum(a log a)/S: one pass over the cells less than normalising them first
+    spread: Tensor = total.log() + torch.special.entr(flat).sum(-1) / total
+    return torch.where(total == 0, math.log(flat.shape[-1]), spread.clamp(min=0))
 
 
 def image_share(maps: Float[Tensor, "*map row col"]) -> Float[Tensor, "*map"]:

@@ -59,6 +59,16 @@ def test_heads_that_are_not_there_are_refused() -> None:
             find_heads(cases(), n=n, setting=SETTING, data="by hand")
 
 
+def test_a_head_whose_entropy_is_no_number_is_refused_and_need_not_be_chosen() -> None:
+    labelled = list(cases())
+    assert labelled[3].found.stats is not None
+    labelled[3].found.stats.entropy[0, 2, 1] = torch.nan
+    with pytest.raises(BadInput, match="got NaN in L2H0; load the model in a wider dtype"):
+        find_heads(labelled, n=1, setting=SETTING, data="by hand")
+    others = find_heads(labelled, n=1, setting=SETTING, data="by hand", universe=(HEADS[0], HEADS[2]))
+    assert others.heads["x2"] == (HEADS[2],)
+
+
 def test_sets_of_another_setting_are_refused() -> None:
     with pytest.raises(SettingMismatch, match="prompt: made under 'paper', here 'short'"):
         find_heads(cases(), setting=replace(SETTING, prompt="paper"), data="by hand")

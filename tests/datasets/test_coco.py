@@ -1,6 +1,7 @@
 """COCO cases: the known forty, and every way in which a file can disappoint."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def written(folder: Path, *boxes: list[float], crowd: int = -1, **changes: Any) -> Path:
+def written(folder: Path, *boxes: Sequence[float], crowd: int = -1, **changes: Any) -> Path:
     """A COCO file of one 200 x 100 picture, 7.jpg, with the given boxes of category 3, "cup"."""
     content = {
         "images": [{"id": 7, "file_name": "7.jpg", "width": 200, "height": 100}],

@@ -122,6 +122,11 @@ def test_a_candidate_whose_tokens_are_unknown_is_never_ranked() -> None:
     assert scores[2] == -torch.inf and scores[[0, 1, 3, 4]].isfinite().all()
 
 
+def test_an_entropy_that_is_no_number_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"got NaN for candidates \[1\]"):
+        acs_free(ONE).choose(measured((1, 1, 1, 1), (2, 2, torch.nan, 2)))
+
+
 def test_it_asks_for_the_heads_of_the_map_and_no_maps() -> None:
     setting = replace(SETTING, view="tiles", moment="predicted")
     headmap = HeadMap(setting, "test", {"x1": HEADS[1:], "y1": HEADS[:1], "x2": HEADS[:2], "y2": HEADS[:1]})
@@ -134,7 +139,7 @@ def test_it_asks_for_the_heads_of_the_map_and_no_maps() -> None:
     [("model", "other"), ("revision", "x"), ("prompt", "paper"), ("view", "tiles"), ("pixels", "max=1")],
 )
 def test_a_head_map_of_another_setting_is_refused_and_the_difference_named(field: str, value: str) -> None:
-    headmap = replace(ONE, setting=replace(SETTING, **{field: value}))
+    headmap = replace(ONE, setting=replace(SETTING, **{field: value}))  # type: ignore[arg-type]  # moment is none of them
     with pytest.raises(SettingMismatch, match=rf"head map belongs to another setting \({field}: .*'{value}'"):
         acs_free(headmap).choose(random_set(0))
 

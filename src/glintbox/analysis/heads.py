@@ -72,4 +72,10 @@ def _places(found: Separation, n: int, universe: Sequence[Head] | None) -> list[
         raise BadInput(f"expected heads that were read, got {', '.join(map(str, unread))}; choose among those read")
     if not 1 <= n <= len(wanted):
         raise BadInput(f"expected 1 <= n <= {len(wanted)}, the number of heads to choose among, got {n}")
+    broken = [head for head in wanted if found.delta[:, place[head]].isnan().any()]
+    if broken:
+        raise BadInput(
+            f"expected entropies that are numbers, got NaN in {', '.join(map(str, broken))}; "
+            f"load the model in a wider dtype, or choose among the other heads"
+        )
     return [place[head] for head in wanted]
