@@ -12,12 +12,12 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tests.lvlm.tiny import MODEL_TYPES, Layout, picture, tiny_checkpoint, tiny_loaded, tiny_model, tiny_processor
-from tests.lvlm.tiny_text import DATA, qwen_tokenizer
 
 from glintbox.errors import BadContract, BadInput, UnknownName
 from glintbox.lvlm.loading import Loaded, assemble, eos_ids, load
 from glintbox.lvlm.prompting import make_prompt
+from tests.lvlm.tiny import MODEL_TYPES, Layout, picture, tiny_checkpoint, tiny_loaded, tiny_model, tiny_processor
+from tests.lvlm.tiny_text import DATA, qwen_tokenizer
 
 
 def joined(model: Any, model_type: str) -> Loaded:
@@ -105,15 +105,34 @@ def test_a_folder_without_a_part_is_refused_by_its_name(folder: Path, tmp_path: 
 
 def test_a_broken_configuration_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("{")
-    with pytest.raises(BadInput, match=r"expected .*mine to have a readable config.json, got: "):
+    with pytest.raises(BadInput, match=r"expected a config.json with a model_type in mine@.*, got JSONDecodeError"):
+        load(folder)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"expected a config.json with a model_type in mine@.*, got KeyError"):
         load(folder)
 
 
 def test_a_hub_name_that_cannot_be_reached_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(BadInput, match=r"expected glintbox/none-such to have a readable config.json, got: "):
+    with pytest.raises(BadInput, match="expected glintbox/none-such on the Hugging Face hub or in its cache, got: "):
         load("glintbox/none-such")
+
+
+def test_a_hub_name_is_known_by_its_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "hub" / "models--owner--tiny"
+    shutil.copytree(folder, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for revision in (None, "main", commit):
+        card = load("owner/tiny", revision=revision).card
+        assert (card.id, card.revision) == ("owner/tiny", commit)
+    (cached / "snapshots" / commit / "model.safetensors").unlink()
+    with pytest.raises(BadInput, match="expected weights of owner/tiny, got: "):
+        load("owner/tiny")
 
 
 def test_an_unsupported_model_type_is_refused_with_the_list(folder: Path) -> None:
@@ -122,9 +141,6 @@ def test_an_unsupported_model_type_is_refused_with_the_list(folder: Path) -> Non
     with pytest.raises(
         UnknownName, match=r"unknown model type 'paligemma'. Known: internvl, llava, llava_next, llava_on"
     ):
-        load(folder)
-    (folder / "config.json").write_text("{}")
-    with pytest.raises(UnknownName, match="unknown model type 'none'"):
         load(folder)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedConfig
+from huggingface_hub import hf_hub_download
+from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 
 from glintbox.errors import BadContract, BadInput, UnknownName
 from glintbox.lvlm.api import ModelCard
@@ -41,6 +43,7 @@ class Source(NamedTuple):
     """Where a checkpoint lies and by which id and revision artefacts remember it."""
 
     place: str
+    settings: Path
     id: str
     revision: str
     commit: str | None
@@ -62,12 +65,11 @@ def load(
         UnknownName: a model type without a family (lists those there are), or a prompt name that does not exist.
         BadContract: weights that do not fill the model, no chat template, or no layer with a global attention map.
     """
-    place = _place(name_or_folder)
-    settings = _settings(place, revision)
-    family_of(settings.get("model_type", "none"))
-    source = _source(place, settings.get("_commit_hash") or revision)
-    config = AutoConfig.from_pretrained(place, revision=source.commit)
-    processor = load_processor(place, config, source.commit)
+    on_hub = _is_hub_name(name_or_folder)
+    source = _hub_source(str(name_or_folder), revision) if on_hub else _folder_source(name_or_folder)
+    family_of(_model_type(source))
+    config = AutoConfig.from_pretrained(source.place, revision=source.commit)
+    processor = load_processor(source.place, config, source.commit)
     model = _model(source, config, dtype).to(_device(device))
     return assemble(model, processor, id=source.id, revision=source.revision)
 
@@ -124,36 +126,38 @@ def eos_ids(loaded: Loaded) -> frozenset[int]:
     return frozenset(found)
 
 
-def _place(name_or_folder: str | Path) -> str:
-    """The folder or hub name, once it is known to be one of the two."""
-    folder = Path(name_or_folder).expanduser()
+def _is_hub_name(name: str | Path) -> bool:
+    return isinstance(name, str) and HUB_NAME.fullmatch(name) is not None and not Path(name).expanduser().exists()
+
+
+def _folder_source(name_or_folder: str | Path) -> Source:
+    """A folder; its id does not depend on where it lies: its name and a hash of what is in it."""
+    folder = Path(name_or_folder).expanduser().resolve()
     if not folder.is_dir():
-        if isinstance(name_or_folder, str) and HUB_NAME.fullmatch(name_or_folder) and not folder.exists():
-            return name_or_folder
         raise BadInput(f"expected a checkpoint folder or a hub name like owner/name, got {str(name_or_folder)!r}")
     if not (folder / "config.json").is_file():
         raise BadInput(f"expected a checkpoint folder with a config.json, got {folder}")
     if not any(_weights(folder)):
         raise BadInput(f"expected weights (*.safetensors) in {folder}, got none")
-    return str(folder)
-
-
-def _settings(place: str, revision: str | None) -> dict[str, Any]:
-    """What config.json says, from the folder or the hub."""
-    try:
-        settings: dict[str, Any] = PreTrainedConfig.get_config_dict(place, revision=revision)[0]
-    except OSError as error:
-        raise BadInput(f"expected {place} to have a readable config.json, got: {error}") from error
-    return settings
-
-
-def _source(place: str, commit: str | None) -> Source:
-    """Ids that do not depend on where a folder lies: its name and a hash of what is in it."""
-    if not Path(place).is_dir():
-        return Source(place, place, commit or "main", commit)
-    folder = Path(place).resolve()
     digest = _fingerprint(folder)
-    return Source(place, f"{folder.name}@{digest}", digest, None)
+    return Source(str(folder), folder / "config.json", f"{folder.name}@{digest}", digest, None)
+
+
+def _hub_source(name: str, revision: str | None) -> Source:
+    """A hub name at one commit, so that all files are of the same state; from the cache where there is no network."""
+    try:
+        settings = Path(hf_hub_download(name, "config.json", revision=revision))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"expected {name} on the Hugging Face hub or in its cache, got: {error}") from error
+    commit = settings.parent.name
+    return Source(name, settings, name, commit, commit)
+
+
+def _model_type(source: Source) -> str:
+    try:
+        return str(json.loads(source.settings.read_text())["model_type"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"expected a config.json with a model_type in {source.id}, got {error!r}") from error
 
 
 def _weights(folder: Path) -> Iterator[Path]:
