@@ -53,9 +53,9 @@ def test_majority_vote_takes_the_most_frequent_value_of_each_coordinate() -> Non
 
 
 def test_a_tie_of_votes_goes_to_the_value_nearest_the_median_then_to_the_lesser() -> None:
-    # x2 votes 20 30 30 70 70: 30 and 70 tie, the median is 30; x1 votes 1 1 9 9 5 tie, both 4 from the median 5
-    found = a_set(*[[(x1, 0, x2, 6)] for x1, x2 in ((1, 20), (1, 30), (9, 30), (9, 70), (5, 70))])
-    assert chosen("majority-vote", found) == [pytest.approx((1, 0, 30, 6))]
+    # x2: 20 and 70 tie, the median is 60; x1: 1 and 9 tie, both 4 from the median 5
+    found = a_set(*[[(x1, 0, x2, 6)] for x1, x2 in ((1, 20), (1, 70), (9, 70), (9, 20), (5, 60))])
+    assert chosen("majority-vote", found) == [pytest.approx((1, 0, 70, 6))]
 
 
 def test_a_majority_that_makes_no_box_is_no_box() -> None:
