@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import groupby
@@ -13,12 +14,13 @@ import typer
 from glintbox import embedded
 from glintbox.cli.console import errors, progress, results
 from glintbox.draw import grounding_figure, save_figure
-from glintbox.errors import BadInput, OutOfMemory, UnreadableImage
+from glintbox.errors import BadInput, OutOfMemory, UnknownName, UnreadableImage
 from glintbox.ground import Grounder
 from glintbox.images import open_image
 from glintbox.jobs import Job, read_jobs
 from glintbox.records import Grounding, Sampling, to_json
 from glintbox.runs import Failure, Run
+from glintbox.selectors import SELECTORS
 
 Images = Annotated[list[str], typer.Argument(help="Pictures, folders, URLs, or .jsonl lists of {image, query, id}.")]
 Query = Annotated[str | None, typer.Option("--query", "-q", help="What to find; lines of a list may name their own.")]
@@ -56,6 +58,8 @@ def ground(
     Find objects: write several candidate boxes, read the attention behind each, keep the box that it supports.
     """
     Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)  # refuse bad numbers before anything is loaded
+    if selector not in SELECTORS and selector != "auto":
+        raise UnknownName("selector", selector, [*SELECTORS, "auto"])
     jobs = read_jobs(images, query)
     options: dict[str, Any] = dict(
         n=n, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, max_new_tokens=max_new_tokens,
@@ -98,16 +102,21 @@ def _grounded(
 ) -> Iterator[tuple[Grounding, bytes | None]]:
     """Results in order; queries on one picture share its prefill; a picture that fails is noted and skipped."""
     for source, group in groupby(jobs, key=lambda job: job.image):
-        same = list(group)
-        done = 0
+        waiting = deque(group)
         try:
             image = open_image(source)
-            pairs = [(image, job.query) for job in same]
-            for grounding in grounder.ground(pairs, ids=[job.id for job in same], maps=maps, **options):
-                yield grounding, _png(image, grounding) if maps else None
-                done += 1
-        except (UnreadableImage, OutOfMemory) as error:
-            failures.extend(Failure(job.id, job.image, str(error)) for job in same[done:])
+        except UnreadableImage as error:
+            failures.extend(Failure(job.id, job.image, str(error)) for job in waiting)
+            continue
+        while waiting:
+            pairs = [(image, job.query) for job in waiting]
+            try:
+                for grounding in grounder.ground(pairs, ids=[job.id for job in waiting], maps=maps, **options):
+                    yield grounding, _png(image, grounding) if maps else None
+                    waiting.popleft()
+            except (BadInput, OutOfMemory) as error:
+                failed = waiting.popleft()
+                failures.append(Failure(failed.id, failed.image, str(error)))
 
 
 def _png(image: Any, grounding: Grounding) -> bytes:
@@ -127,10 +136,3 @@ def _line(grounding: Grounding) -> str:
         for box, score, _ in grounding.boxes
     )
     return f"{grounding.id}: {grounding.found.query}: {boxes}  ({grounding.method})"
-
-
-def checked(text: str, *, kind: str, allowed: Sequence[str]) -> str:
-    """Refuse a word that is not allowed."""
-    if text not in allowed:
-        raise BadInput(f"expected {kind} to be one of {', '.join(allowed)}, got {text!r}")
-    return text

@@ -16,6 +16,7 @@ app = typer.Typer(
     name="glintbox",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help texts show [x1, y1, x2, y2], which markup would swallow
     context_settings={"help_option_names": ["-h", "--help"]},
     help='glintbox ground street.jpg --query "bicycle" --out found\n\n'
     "Better, scored boxes for small objects from the vision-language model you already run.",
@@ -48,6 +49,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "env": env.env,
 }
 HEADS: Mapping[str, Callable[..., None]] = {"calibrate": heads.calibrate, "show": heads.show}
+
 
 def told(command: Callable[..., None]) -> str:
     """What a command does, for the overview: its docstring after the line to copy."""

@@ -1,0 +1,182 @@
+"""The commands as a user runs them, on a tiny random checkpoint of a real class: nothing is lost, errors help."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from tests.lvlm.tiny import picture, tiny_checkpoint
+from typer.testing import CliRunner
+
+from glintbox.cli.main import app
+from glintbox.cli.parse import FRAME_OF_FAMILY
+from glintbox.lvlm.families import FAMILIES
+from glintbox.records import Grounding, from_json
+
+SHORT = ["--n", "2", "--max-new-tokens", "6"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny", "qwen3_vl")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("GLINTBOX_CACHE", str(tmp_path / "cache"))
+    yield
+
+
+def pictures(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for k in range(count):
+        picture(64 + 16 * k, 48, seed=k).save(folder / f"p{k}.png")
+    return folder
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_folder_run_writes_pictures_and_results_and_goes_on_where_it_stopped(tmp_path: Path, model: Path) -> None:
+    images, out = pictures(tmp_path / "images", 3), tmp_path / "out"
+    words = ["ground", images, "--query", "red box", "--model", model, "--out", out, *SHORT]
+    first = run(*words)
+    assert first.exit_code == 0, first.stderr
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        ["settings.json", *(f"p{k}.{end}" for k in range(3) for end in ("json", "png"))]
+    )
+    kept = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "p1.json").unlink()
+    second = run(*words)
+    assert second.exit_code == 0 and "2 of 3 are finished" in second.stderr
+    assert second.stdout.count("\n") == 1
+    assert from_json(Grounding, (out / "p1.json").read_bytes()).found.responses == (
+        from_json(Grounding, kept["p1.json"]).found.responses
+    )
+    other = run(*words, "--temperature", "0.9")
+    assert other.exit_code == 2 and "temperature: there 0.7, now 0.9" in other.stderr
+
+
+def test_json_lines_are_groundings_and_nothing_else_is_on_stdout(tmp_path: Path, model: Path) -> None:
+    images = pictures(tmp_path / "images", 2)
+    (images / "list.jsonl").write_text('{"image": "p0.png"}\n{"image": "p0.png", "query": "cup", "id": "second"}\n')
+    result = run("ground", images / "list.jsonl", "--query", "red box", "--model", model, "--json", *SHORT)
+    assert result.exit_code == 0, result.stderr
+    found = [from_json(Grounding, line) for line in result.stdout.splitlines()]
+    assert [(g.id, g.found.query) for g in found] == [("p0", "red box"), ("second", "cup")]
+    assert all(len(g.found.responses) == 3 for g in found)
+
+
+def test_a_bad_picture_fails_alone(tmp_path: Path, model: Path) -> None:
+    images, out = pictures(tmp_path / "images", 2), tmp_path / "out"
+    (images / "p0.png").write_bytes(b"")
+    result = run("ground", images, "--query", "cup", "--model", model, "--out", out, *SHORT)
+    assert result.exit_code == 1
+    assert "failed: p0" in result.stderr and "1 done, 1 failed" in result.stderr
+    assert [entry["id"] for entry in json.loads((out / "failed.json").read_text())] == ["p0"]
+    assert (out / "p1.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["x.png"], "expected a query"),
+        (["x.png", "--query", ""], "expected a query"),
+        (["x.png", "--query", "cup", "--n", "0"], "expected n >= 1"),
+        (["x.png", "--query", "cup", "--temperature", "0", "--n", "3"], "same answer 3 times"),
+        (["x.png", "--query", "cup", "--model", "/no/such/folder"], "/no/such/folder"),
+        (["x.png", "--query", "cup", "--selector", "acs-fre"], "Did you mean 'acs-free'"),
+        (["x.png", "--query", "cup", "--selector", "acs-free"], "glintbox heads calibrate"),
+        (["x.png", "--query", "cup", "--heads", "none.json"], "expected a head map at none.json"),
+    ],
+)
+def test_bad_input_exits_with_2_and_says_what_to_do(
+    words: list[str], message: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(64, 48).save("x.png")
+    given = words if "--model" in words else [*words, "--model", str(model)]
+    result = run("ground", *given)
+    assert result.exit_code == 2, result.stderr
+    assert message in " ".join(result.stderr.split())
+
+
+def test_a_query_that_cannot_be_asked_fails_alone(tmp_path: Path, model: Path) -> None:
+    images = pictures(tmp_path / "images", 1)
+    lines = [{"image": "p0.png", "query": query, "id": f"q{k}"} for k, query in enumerate(["cup", "a" * 10_000, "dog"])]
+    (images / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    result = run("ground", images / "list.jsonl", "--model", model, "--json", *SHORT)
+    assert result.exit_code == 1
+    assert [from_json(Grounding, line).id for line in result.stdout.splitlines()] == ["q0", "q2"]
+    assert "failed: q1" in result.stderr and "1,000 characters" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_keeps_what_was_finished_and_redoes_at_most_what_was_in_flight(
+    tmp_path: Path, model: Path, how: signal.Signals
+) -> None:
+    images, out = pictures(tmp_path / "images", 8), tmp_path / "out"
+    code = "from glintbox.cli.main import app; app()"
+    words = ["ground", images, "--query", "red box", "--model", model, "--out", out, "--n", "2"]
+    command = [sys.executable, "-c", code, *map(str, words), "--max-new-tokens", "60"]
+    child = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
+
+    def finished() -> set[Path]:
+        return set(out.glob("p*.json")) if out.is_dir() else set()
+
+    until = time.monotonic() + 120
+    while len(finished()) < 2 and time.monotonic() < until and child.poll() is None:
+        time.sleep(0.02)
+    child.send_signal(how)
+    _, told = child.communicate(timeout=60)
+    done = finished()
+    assert 2 <= len(done) < 8, told
+    assert child.returncode == (130 if how is signal.SIGINT else -9)
+    assert how is signal.SIGKILL or b"run the same command again" in told
+    for path in done:
+        from_json(Grounding, path.read_bytes())
+    times = {path: path.stat().st_mtime_ns for path in done}
+    again = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
+    assert f"{len(done)} of 8 are finished".encode() in again.stderr
+    assert len(finished()) == 8
+    assert {path: path.stat().st_mtime_ns for path in done} == times
+
+
+def test_doctor_finds_nothing_broken_in_a_real_class(model: Path) -> None:
+    result = run("doctor", model, "--json")
+    findings = {row["check"]: row for row in json.loads(result.stdout)}
+    assert result.exit_code == 0, findings
+    assert findings["tapped attention equals eager"]["ok"] is True
+    assert findings["live reading equals replay"]["ok"] is True
+    assert findings["one image token per cell"]["ok"] is True
+    assert findings["a drawn square is found"]["ok"] is None, "random weights find nothing"
+
+
+def test_models_and_env_name_what_there_is() -> None:
+    listed = json.loads(run("models", "--json").stdout)
+    assert {row["model_type"] for row in listed} == set(FAMILIES)
+    facts = json.loads(run("env", "--json").stdout)
+    assert {"python", "torch", "transformers", "gpu"} <= set(facts)
+
+
+def test_the_parser_knows_every_family_and_no_other() -> None:
+    assert set(FRAME_OF_FAMILY) == set(FAMILIES)
+
+
+def test_scenes_and_calibration_work_together(tmp_path: Path, model: Path) -> None:
+    made = run("scenes", "make", tmp_path / "scenes", "--split", "calibration", "--n", "2")
+    assert made.exit_code == 0, made.stderr
+    words = ["--data", tmp_path / "scenes" / "instances.json", "--images", tmp_path / "scenes" / "images"]
+    result = run("heads", "calibrate", *words, "--model", model, "--no-small", "--limit", "2", "--n", "2")
+    assert result.exit_code == 2, "random weights write no boxes"
+    assert "label more pictures" in " ".join(result.stderr.split())
+    shown = run("heads", "show", "--model", model)
+    assert shown.exit_code == 2 and "glintbox heads calibrate" in shown.stderr
