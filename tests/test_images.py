@@ -391,8 +391,9 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             if self.path == "/drip":
                 self.send_response(200)
                 self.end_headers()
-                while not over.wait(0.02):
+                for _ in range(100):
                     try:
+                        over.wait(0.02)
                         self.wfile.write(b"x")
                     except OSError:
                         return
