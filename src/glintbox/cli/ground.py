@@ -69,12 +69,10 @@ def ground(
     pending = run.pending(jobs) if run else jobs
     if run and len(pending) < len(jobs):
         errors.print(f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {out}; doing the rest")
-    if not pending:
-        return
-    grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
-    failures = _work(grounder, pending, run=run, as_json=as_json, options=options)
-    if failures:
-        raise typer.Exit(1)
+    if pending:
+        grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
+        if _work(grounder, pending, run=run, as_json=as_json, options=options):
+            raise typer.Exit(1)
 
 
 def _work(
