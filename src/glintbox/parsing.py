@@ -166,7 +166,8 @@ def _labelled(found: Sequence[_Found]) -> Iterator[Written]:
     for last, item in enumerate(found):
         if item.after is None and last + 1 < len(found) and _BESIDE.fullmatch(found[last + 1].before):
             continue
-        label = item.after or _label_before(found[first])
+        head = found[first]
+        label = _label_in_object(head.before) or item.after or _native_label(head)
         for member in found[first : last + 1]:
             yield member.box._replace(label=label)
         first = last + 1
@@ -182,13 +183,16 @@ def _label_of_pairs(text: str, start: int) -> tuple[str | None, int]:
     return label, start
 
 
-def _label_before(item: _Found) -> str | None:
-    """The label before a box: in its object, in a reference tag, or glued to a native box whose tags were stripped."""
-    brace = item.before.rfind("{")
-    if brace >= 0:
-        label, end = _label_of_pairs(item.before, brace + 1)
-        if label and item.before[end:].strip("[, \t\r\n") == "":
-            return label
+def _label_in_object(before: str) -> str | None:
+    """The label that an object gives before its box, where `before` ends inside that object."""
+    brace = before.rfind("{")
+    label, end = _label_of_pairs(before, brace + 1)
+    inside = brace >= 0 and before[end:].strip("[, \t\r\n") == ""
+    return label if inside else None
+
+
+def _native_label(item: _Found) -> str | None:
+    """The label in the last reference tag before a box, or glued to a native box whose tags were stripped."""
     tags = _REF.findall(item.before)
     if tags:
         return tags[-1].strip() or None
