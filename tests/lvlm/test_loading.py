@@ -12,12 +12,12 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tests.lvlm.tiny import MODEL_TYPES, Layout, picture, tiny_checkpoint, tiny_loaded, tiny_model, tiny_processor
+from tests.lvlm.tiny_text import DATA, qwen_tokenizer
 
 from glintbox.errors import BadContract, BadInput, UnknownName
 from glintbox.lvlm.loading import Loaded, assemble, eos_ids, load
 from glintbox.lvlm.prompting import make_prompt
-from tests.lvlm.tiny import MODEL_TYPES, Layout, picture, tiny_checkpoint, tiny_loaded, tiny_model, tiny_processor
-from tests.lvlm.tiny_text import DATA, qwen_tokenizer
 
 
 def joined(model: Any, model_type: str) -> Loaded:
@@ -54,6 +54,24 @@ def test_every_layout_of_the_chat_template_gives_the_same_prompt(
     loaded = load(tiny_checkpoint(tmp_path / "mine", model_type, layout))
     prompt = make_prompt(loaded, picture(200, 120), "red box 天", id="a")
     assert torch.equal(prompt.ids, make_prompt(tiny_loaded(model_type), picture(200, 120), "red box 天", id="a").ids)
+
+
+@pytest.mark.parametrize("model_type", ["qwen3_vl", "internvl", "llava_onevision"])
+def test_settings_of_torchvision_processors_and_nested_settings_are_read(tmp_path: Path, model_type: str) -> None:
+    folder = tiny_checkpoint(tmp_path / "mine", model_type)
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    settings["image_processor_type"] += "Fast"  # as many released checkpoints say
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    expected = make_prompt(tiny_loaded(model_type), picture(200, 120), "box", id="a")
+    assert make_prompt(load(folder), picture(200, 120), "box", id="a").fingerprint == expected.fingerprint
+    (folder / "preprocessor_config.json").unlink()
+    rest = json.loads((folder / "processor_config.json").read_text())
+    video = {"video_processor_type": "Qwen3VLVideoProcessor"}
+    nested = rest | {"image_processor": settings, "video_processor": video}
+    (folder / "processor_config.json").write_text(json.dumps(nested))
+    prompt = make_prompt(load(folder), picture(200, 120), "box", id="a")
+    assert prompt.fingerprint == expected.fingerprint
+    assert torch.equal(prompt.ids, expected.ids)
 
 
 def test_a_model_is_loaded_to_be_asked_and_not_trained(folder: Path) -> None:
