@@ -1,0 +1,57 @@
+"""Imports only go down or stay on a floor, and heavy packages keep to their rooms."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "glintbox"
+FLOORS = {
+    0: "errors embedded boxes images jobs layout",
+    1: "geometry",
+    2: "records",
+    3: "maps parsing prompts metrics store regressor artifacts runs draw datasets",
+    4: "lvlm selectors",
+    5: "collect localize training analysis calibrate",
+    6: "ground evaluate exports",
+    7: "cli web",
+}
+FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
+ROOMS = {"transformers": "lvlm", "tokenizers": "lvlm", "matplotlib": "draw", "mpl_toolkits": "draw", "typer": "cli"}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Full names of all imported modules, also inside functions; `from glintbox import x` counts as glintbox.x."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def broken(name: str, text: str) -> list[str]:
+    """What the module `name` (first part below glintbox) imports against the rules."""
+    found = [full.split(".") for full in imports(ast.parse(text))]
+    up = [p[1] for p in found if p[0] == "glintbox" and p[1] in FLOOR and FLOOR[p[1]] > FLOOR[name]]
+    return up + [p[0] for p in found if p[0] in ROOMS and ROOMS[p[0]] != name]
+
+
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_down_and_keep_to_their_rooms(path: Path) -> None:
+    name = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    assert name in FLOOR, f"{name} has no floor yet: give it one in FLOORS"
+    assert broken(name, path.read_text(encoding="utf-8")) == []
+
+
+def test_this_test_can_fail() -> None:
+    assert broken("boxes", "from glintbox.records import Head") == ["records"]
+    assert broken("draw", "def f():\n    from glintbox import ground, boxes") == ["ground"]
+    assert broken("ground", "import transformers.utils\nfrom matplotlib import figure") == [
+        "transformers",
+        "matplotlib",
+    ]
+    assert broken("lvlm", "from transformers import AutoModel\nfrom glintbox.maps import entropy") == []
