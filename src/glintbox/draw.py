@@ -262,6 +262,6 @@ def _attention(axes: Axes, attended: AttentionMaps, coord: int, box: Box) -> Non
     axes.add_patch(mpl.Rectangle((box.x1, box.y1), box.width, box.height, fill=False, edgecolor="white", linewidth=0.7))
     x1, y1, x2, y2 = box
     ends = [((x1, x1), (y1, y2)), ((x1, x2), (y1, y1)), ((x2, x2), (y1, y2)), ((x1, x2), (y2, y2))][coord]
-    black = mpl.stroke(linewidth=3.6, foreground="black")
-    axes.plot(*ends, color="white", linewidth=2.0, solid_capstyle="butt", path_effects=[black])
+    black = mpl.stroke(linewidth=3.0, foreground="black")
+    axes.plot(*ends, color="white", linewidth=1.6, solid_capstyle="butt", path_effects=[black])
     axes.set_title(f"{COORDS[coord]}   max {peak:.2%}", fontsize=8.5, pad=3, loc="left")
