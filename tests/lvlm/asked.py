@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from tests.lvlm.tiny import picture, tiny_model, tiny_processor, tiny_tokenizer
 from torch import Tensor
+from torch.nn import functional
+from transformers.cache_utils import DynamicCache
 
 from glintbox.boxes import Box, Size
 from glintbox.geometry import CoordFrame, TokenGrid, View
@@ -104,29 +106,28 @@ def attending(model: Any, implementation: str) -> Iterator[None]:
         model.set_attn_implementation("sdpa")
 
 
-def whole_inputs(prompt: Prompt, ids: Sequence[int]) -> dict[str, Tensor]:
-    """Prompt and answer as one plain forward pass of transformers takes them."""
-    tensors = dict(prompt.tensors)
-    for name in ("attention_mask", "mm_token_type_ids"):
-        if name in tensors:
-            fill = torch.full((1, len(ids)), int(name == "attention_mask"), dtype=tensors[name].dtype)
-            tensors[name] = torch.cat([tensors[name], fill], 1)
-    return {"input_ids": torch.cat([prompt.ids, torch.tensor(ids, dtype=torch.long)])[None], **tensors}
-
-
 @torch.no_grad()
+def in_two_passes(model: Any, prompt: Prompt, ids: Sequence[int], **options: Any) -> list[Any]:
+    """transformers' own outputs for the prompt and then for an answer, whatever ids it holds."""
+    cache = DynamicCache()
+    outputs = [model(input_ids=prompt.ids[None], **prompt.tensors, past_key_values=cache, use_cache=True, **options)]
+    if len(ids):
+        outputs.append(model(input_ids=torch.tensor([ids]), past_key_values=cache, use_cache=True, **options))
+    return outputs
+
+
 def eager_attention(model: Any, prompt: Prompt, ids: Sequence[int]) -> Tensor:
     """Attention of every head over prompt and answer, [head row col] with heads layer by layer, by transformers."""
     with attending(model, "eager"):
-        output = model(**whole_inputs(prompt, ids), output_attentions=True, use_cache=False)
-    return torch.cat([weights[0].float() for weights in output.attentions])
+        outputs = in_two_passes(model, prompt, ids, output_attentions=True)
+    parts = [torch.cat([weights[0].float() for weights in output.attentions]) for output in outputs]
+    return torch.cat([functional.pad(part, (0, len(ids) + len(prompt.ids) - part.shape[2])) for part in parts], 1)
 
 
-@torch.no_grad()
 def plain_logits(model: Any, prompt: Prompt, ids: Sequence[int]) -> Tensor:
     """Logits after the prompt and after each token of an answer, by transformers under SDPA."""
-    output = model(**whole_inputs(prompt, ids), use_cache=False)
-    return output.logits[0, len(prompt.ids) - 1 :].float()
+    first, *rest = (output.logits[0].float() for output in in_two_passes(model, prompt, ids))
+    return torch.cat([first[-1:], *rest])
 
 
 def plain_greedy(model: Any, prompt: Prompt, tokens: int, eos: Sequence[int] = ()) -> list[int]:

@@ -74,7 +74,7 @@ def test_the_moment_shifted_by_one_reads_other_rows(monkeypatch, asked_for, give
 @pytest.mark.parametrize("model_type", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
 def test_one_rotary_axis_for_all_reads_other_rows(monkeypatch, model_type):
     """Breaks test_tap.py::test_rows_of_answers_equal_eager_attention, as forgetting mm_token_type_ids would."""
-    decoder, prompt = decoder_of(model_type), asked(model_type, "a dog")
+    decoder, prompt = decoder_of(model_type), asked(model_type)
     flat = torch.arange(len(prompt.ids)).expand(3, 1, -1)
     monkeypatch.setattr(seams, "prompt_positions", lambda model, prompt: flat)
     assert live_rows_off(decoder, prompt) > FAR
@@ -111,7 +111,8 @@ def test_answers_that_see_each_other_read_other_rows(monkeypatch):
 def test_reading_over_all_answers_keys_makes_other_rows(monkeypatch):
     """Breaks test_tap.py::test_rows_of_answers_equal_eager_attention."""
     decoder, prompt = decoder_of("internvl"), asked("internvl")
-    monkeypatch.setattr(reading.Branches, "own", lambda self, response: list(range(len(self.owner))))
+    everything = lambda self: {owner: list(range(len(self.owner))) for owner in self.owner}  # noqa: E731
+    monkeypatch.setattr(reading.Branches, "places", everything)
     assert live_rows_off(decoder, prompt) > FAR
 
 

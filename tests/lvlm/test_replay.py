@@ -7,7 +7,7 @@ import torch
 from tests.lvlm.asked import FREE, all_sites, asked, decoder_of, eager_attention, plain_logits, rows_off
 from tests.lvlm.tiny import MODEL_TYPES
 
-from glintbox.errors import Closed
+from glintbox.errors import Closed, OutOfMemory
 from glintbox.lvlm import packing
 from glintbox.lvlm.decode import answer, replay
 from glintbox.records import Response, Sampling, Site, Watch
@@ -78,3 +78,19 @@ def test_who_wrote_an_answer_is_kept():
     live = next(answer(decoder, [prompt], FREE, None)).responses
     again = next(replay(decoder, [(prompt, (*live[:2], replace(live[2], source="given")))], None)).responses
     assert [response.source for response in again] == ["greedy", "sampled", "given"]
+
+
+def test_given_answers_that_do_not_fit_are_refused_in_plain_words():
+    decoder, prompt = decoder_of("llava"), asked("llava")
+    told = (Response("", "given", "stop", (30, 31, 32), ((0, 0),) * 3),)
+
+    def check(module, args, kwargs):
+        if kwargs["input_ids"].shape[1] == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = decoder.model.register_forward_pre_hook(check, with_kwargs=True)
+    try:
+        with pytest.raises(OutOfMemory, match="cpu does not hold 1 answers to a picture of 112x168 px"):
+            next(replay(decoder, [(prompt, told)], Watch()))
+    finally:
+        hook.remove()

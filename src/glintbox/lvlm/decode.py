@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -80,7 +81,8 @@ def replay(
     def retell(responses: tuple[Response, ...]) -> Tell:
         def force_them(start: Prefilled, layers: tuple[int, ...]) -> Told:
             branches = Branches(Tap(layers) if layers else None)
-            entropies = force(decoder.model, start, branches, responses)
+            with _within_memory(decoder, start.prompt, len(responses)):
+                entropies = force(decoder.model, start, branches, responses)
             filled = zip(responses, entropies, strict=True)
             return Told(tuple(replace(r, entropy=tuple(nats)) for r, nats in filled), (branches,))
 
@@ -101,7 +103,9 @@ def _each(
             cache = None  # let go of it first, or two images would lie side by side in memory
         began = time.perf_counter()
         with tapped(decoder.model), torch.no_grad():
-            start = _prefill(decoder, prompt, layers, cache, answers)
+            with _within_memory(decoder, prompt, answers):
+                start = prefill(decoder.model, prompt, layers, shared=cache)
+            seams.finish(decoder.model.device)
             filled = time.perf_counter()
             told = tell(start, layers)
         timing = {"prefill": filled - began, "decode": time.perf_counter() - filled}
@@ -125,9 +129,10 @@ def _layers(card: ModelCard, watch: Watch | None) -> tuple[int, ...]:
     return tuple(sorted({head.layer for head in heads}))
 
 
-def _prefill(decoder: Decoder, prompt: Prompt, layers: tuple[int, ...], cache: Cache | None, answers: int) -> Prefilled:
+@contextmanager
+def _within_memory(decoder: Decoder, prompt: Prompt, answers: int) -> Iterator[None]:
     try:
-        return prefill(decoder.model, prompt, layers, shared=cache)
+        yield
     except RuntimeError as error:
         if not seams.ran_out(error):
             raise

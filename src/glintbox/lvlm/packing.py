@@ -66,12 +66,13 @@ def grow(
     rows = {response: Writing(number) for response, number in drawn.items()}
     live = list(rows)
     logits = start.logits.expand(len(live), -1)
+    name = f"{start.prompt.id}\0{start.prompt.query}"
     for step in range(sampling.max_new_tokens):
         if step:
             logits = feed(model, start, branches, [(r, step - 1, rows[r].ids[-1]) for r in live])
         entropy = _entropy(logits)
         numbers = [rows[r].drawn for r in live]
-        noises = [None if n is None else noise(sampling.seed, start.prompt.id, n, step) for n in numbers]
+        noises = [None if n is None else noise(sampling.seed, name, n, step) for n in numbers]
         for r, token, nats in zip(live, choose(logits, noises, sampling).tolist(), entropy, strict=True):
             rows[r].stopped = token in eos
             if not rows[r].stopped:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from glintbox.errors import BadInput, Closed, UnknownName
 from glintbox.geometry import View
+from glintbox.lvlm import seams
 from glintbox.lvlm.api import ModelCard, Prompt
 from glintbox.lvlm.prefill import Prefilled
 from glintbox.lvlm.tap import Tap, scores
@@ -35,9 +36,12 @@ class Branches:
     depth: list[int] = field(default_factory=list)
     parked: dict[int, Float[Tensor, "pair token dim"]] | None = None
 
-    def own(self, response: int) -> list[int]:
-        """Places of one answer's tokens, in its order."""
-        return [place for place, owner in enumerate(self.owner) if owner == response]
+    def places(self) -> dict[int, list[int]]:
+        """Places of each answer's tokens, in its order."""
+        found: dict[int, list[int]] = {}
+        for place, owner in enumerate(self.owner):
+            found.setdefault(owner, []).append(place)
+        return found
 
     def keys(self, start: Prefilled, layer: int) -> Float[Tensor, "pair token dim"]:
         """Keys of all tokens after the prompt, on the cache's device."""
@@ -53,15 +57,21 @@ class Branches:
             self.tap.park()
 
 
+class Grown(NamedTuple):
+    """One answer: where it grew, and the places of its tokens there."""
+
+    branches: Branches
+    places: list[int]
+
+
 class Spot(NamedTuple):
-    """Where a row comes from: query `place` of the prompt (`branches` None, counted from its start) or of an answer.
+    """Where a row comes from: query `place` of the prompt's kept ones (`response` None) or of an answer's branches.
 
     seen: how many prompt tokens it sees.
     """
 
-    branches: Branches | None
+    response: int | None
     place: int
-    response: int
     seen: int
 
 
@@ -84,12 +94,14 @@ class PackedAnswered:
         self.notes = notes
         self._card = card
         self._start: Prefilled | None = start
-        self._branches = tuple(branches)
+        self._grown = {
+            response: Grown(together, places) for together in branches for response, places in together.places().items()
+        }
 
     def close(self) -> None:
         """Let go of cache and queries; called by the iterator that made this object."""
         self._start = None
-        self._branches = ()
+        self._grown = {}
 
     @torch.no_grad()
     def read(self, sites: Sequence[Site], watch: Watch) -> Float[Tensor, "site head row col"]:
@@ -109,6 +121,7 @@ class PackedAnswered:
             channels = [channel for channel, head in enumerate(heads) if head.layer == layer]
             which = torch.tensor([heads[channel].index for channel in channels])
             out[:, channels] = self._layer(self._start, layer, which, spots, view.columns).to(device)
+        seams.finish(device)
         self.timing["read"] = self.timing.get("read", 0.0) + time.perf_counter() - began
         return out.reshape(len(sites), len(heads), view.grid.rows, view.grid.cols)
 
@@ -131,16 +144,13 @@ class PackedAnswered:
     def _spot(self, start: Prefilled, site: Site, moment: Moment) -> Spot:
         response, token = site
         if response == -1 and start.first <= token < start.length:
-            return Spot(None, token, response, token + 1)
+            return Spot(None, token - start.first, token + 1)
         if 0 <= response < len(self.responses) and 0 <= token < len(self.responses[response].ids):
-            if moment == "predicting":
-                token -= 1
+            token -= moment == "predicting"
             if token < 0:
-                return Spot(None, start.length - 1, response, start.length)
-            for branches in self._branches:
-                own = branches.own(response)
-                if token < len(own):
-                    return Spot(branches, own[token], response, start.length)
+                return Spot(None, start.length - 1 - start.first, start.length)
+            if response in self._grown and token < len(self._grown[response].places):
+                return Spot(response, self._grown[response].places[token], start.length)
         raise BadInput(
             f"{site} was not watched while answering or does not exist: expected a token of responses "
             f"0..{len(self.responses) - 1}, or response -1 and a prompt token in {start.first}..{start.length - 1}; "
@@ -151,45 +161,53 @@ class PackedAnswered:
         self, start: Prefilled, layer: int, which: Int[Tensor, " head"], spots: Sequence[Spot], columns: Tensor
     ) -> Float[Tensor, "site head cell"]:
         keys = start.cache.layers[layer].keys[0, :, : start.length]
-        group = self._card.heads // keys.shape[0]
         which, columns = which.to(keys.device), columns.to(keys.device)
         size = max(1, CHUNK // (start.length * len(which)))
-        parts = []
-        for at in range(0, len(spots), size):
-            some = spots[at : at + size]
-            query, scale = _queries(start, layer, which, some)
-            dots = scale * scores(query, keys, which, group)
-            seen = torch.tensor([spot.seen for spot in some], device=keys.device)
-            hidden = torch.arange(start.length, device=keys.device) >= seen[:, None, None]
-            dots = dots.masked_fill(hidden, -torch.inf)
-            total = dots.logsumexp(-1)
-            for rows, branches, own in _by_response(some):
-                keys_of = branches.keys(start, layer)
-                mine = scale * scores(query[rows], keys_of[:, own], which, group)
-                last = torch.tensor([some[row].place for row in rows], device=keys.device)
-                later = torch.tensor(own, device=keys.device) > last[:, None, None]
-                total[rows] = torch.logaddexp(total[rows], mine.masked_fill(later, -torch.inf).logsumexp(-1))
-            parts.append((dots[..., columns] - total[..., None]).exp())
+        parts = [self._shares(start, layer, which, spots[at : at + size], columns) for at in range(0, len(spots), size)]
         return torch.cat(parts) if parts else keys.new_empty(0, len(which), len(columns), dtype=torch.float32)
 
+    def _shares(
+        self, start: Prefilled, layer: int, which: Int[Tensor, " head"], spots: Sequence[Spot], columns: Tensor
+    ) -> Float[Tensor, "site head cell"]:
+        keys = start.cache.layers[layer].keys[0, :, : start.length]
+        device, group = keys.device, self._card.heads // keys.shape[0]
+        sources = _by_response(spots)
+        query = self._queries(start, layer, which, spots, sources)
+        dots = scores(query, keys, which, group)
+        seen = torch.tensor([spot.seen for spot in spots], device=device)
+        dots.masked_fill_(torch.arange(start.length, device=device) >= seen[:, None, None], -torch.inf)
+        total = dots.logsumexp(-1)
+        for response, rows in sources.items():
+            if response is not None:
+                branches, places = self._grown[response]
+                own = scores(query[rows], branches.keys(start, layer)[:, places], which, group)
+                last = torch.tensor([spots[row].place for row in rows], device=device)
+                later = torch.tensor(places, device=device) > last[:, None, None]
+                total[rows] = torch.logaddexp(total[rows], own.masked_fill_(later, -torch.inf).logsumexp(-1))
+        return (dots[..., columns] - total[..., None]).exp()
 
-def _queries(
-    start: Prefilled, layer: int, which: Int[Tensor, " head"], spots: Sequence[Spot]
-) -> tuple[Float[Tensor, "site head dim"], float]:
-    assert start.tap is not None  # `_heads` has refused what was not watched
-    rows = []
-    for spot in spots:
-        tap = start.tap if spot.branches is None else spot.branches.tap
-        assert tap is not None
-        place = spot.place - start.first if spot.branches is None else spot.place
-        rows.append(tap.queries(layer)[:, place].to(which.device)[which])
-    return torch.stack(rows), start.tap.scale[layer]
+    def _queries(
+        self,
+        start: Prefilled,
+        layer: int,
+        which: Int[Tensor, " head"],
+        spots: Sequence[Spot],
+        sources: Mapping[int | None, list[int]],
+    ) -> Float[Tensor, "site head dim"]:
+        """The kept queries of some spots, scaled, float32."""
+        parts = []
+        for response, rows in sources.items():
+            tap = start.tap if response is None else self._grown[response].branches.tap
+            assert tap is not None  # `_heads` has refused what was not watched
+            query = tap.queries(layer)[:, [spots[row].place for row in rows]].to(which.device)
+            parts.append(query[which].transpose(0, 1).float() * tap.scale[layer])
+        order = torch.tensor([row for rows in sources.values() for row in rows], device=which.device)
+        return torch.cat(parts)[order.argsort()]
 
 
-def _by_response(spots: Sequence[Spot]) -> Iterable[tuple[list[int], Branches, list[int]]]:
-    """Rows that stand in an answer, answer by answer: rows, its branches, places of its tokens."""
-    for response in dict.fromkeys(spot.response for spot in spots if spot.branches is not None):
-        rows = [r for r, spot in enumerate(spots) if spot.branches is not None and spot.response == response]
-        branches = spots[rows[0]].branches
-        assert branches is not None
-        yield rows, branches, branches.own(response)
+def _by_response(spots: Sequence[Spot]) -> dict[int | None, list[int]]:
+    """Which rows stand in which answer (None: in the prompt)."""
+    found: dict[int | None, list[int]] = {}
+    for row, spot in enumerate(spots):
+        found.setdefault(spot.response, []).append(row)
+    return found

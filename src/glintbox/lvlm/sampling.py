@@ -1,7 +1,7 @@
 """Which token each answer writes next: explicit warping and noise that depends on nothing but its own counter.
 
-A response's noise is a hash of (seed, prompt, response, step): it stays the same however many others are drawn, in
-whatever order, on whatever device.
+A response's noise is a hash of (seed, prompt id, query, response, step): it stays the same however many others are
+drawn, in whatever order, on whatever device.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Support(NamedTuple):
 
 
 def noise(seed: int, prompt: str, response: int, step: int) -> float:
-    """A number in [0, 1) for the step of a sampled response (counted without greedy).
+    """A number in [0, 1) for the step of a sampled response (counted without greedy); prompt: what names it.
 
     It has 48 bits, so that its product with a total below 2 rounds to less than that total.
     """

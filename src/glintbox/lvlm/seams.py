@@ -201,3 +201,9 @@ def free_bytes(device: torch.device) -> int | None:
     if "SC_AVPHYS_PAGES" in names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def finish(device: torch.device) -> None:
+    """Wait for what a GPU has still to do, so that clocks tell the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

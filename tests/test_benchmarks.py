@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from benchmarks import capture
+from benchmarks.capture import COMPARISONS, in_own_process, main, row, skipped, spread
+from benchmarks.strategies import STRATEGIES, Measurement, measure
+from benchmarks.subject import QUICK, Setting, ask, coordinate_sites
+
+from glintbox.records import Site
+
+RANDOM = [name for name in STRATEGIES if not name.startswith("box")]
+ROWS = 8 * 2 * 4 * 24  # sites × layers × heads × cells
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_every_strategy_keeps_the_rows_it_is_meant_to_keep(name):
+    measured = measure(name, QUICK)
+    times = {"engine": 0, "generate": 0, "queries together": 2, "queries apart": 2}.get(name, 1)
+    assert measured.kept == 2 * times * ROWS
+    assert 0 < measured.seconds < 60 and measured.wall > 0 and measured.peak >= 0
+
+
+def test_coordinates_stand_where_one_to_three_boxes_would_put_them():
+    sites = coordinate_sites(Setting())
+    assert len(sites) == 64
+    assert sites[:5] == [Site(0, 8), Site(0, 12), Site(0, 16), Site(0, 20), Site(1, 8)]
+    assert max(site.token for site in sites) == 40
+
+
+def test_prompts_of_a_setting_share_the_picture_and_differ_after_it():
+    first, second = ask(QUICK), ask(QUICK, 1)
+    assert len(first.ids) == 140 + 24
+    assert first.ids[: first.shared].tolist() == second.ids[: second.shared].tolist()
+    assert first.ids.tolist() != second.ids.tolist()
+
+
+def runs(name: str, seconds: list[float], peak: int) -> list[Measurement]:
+    return [Measurement(name, value, value, peak * 2**20, 0) for value in seconds]
+
+
+def test_a_line_of_the_table_by_hand():
+    ours, other = runs("x", [2.0, 1.0, 4.0], 50), runs("y", [20.0, 12.0, 32.0], 200)
+    assert spread([3.0, 1.0, 2.0]) == (2.0, 1.0, 3.0)
+    cells = [cell.strip() for cell in row("b", ours, other).split("|")[2:-1]]
+    assert cells == [
+        "2.00 (1.00–4.00) s, 50 MB",
+        "20.00 (12.00–32.00) s, 200 MB",
+        "10.0 (8.0–12.0)× faster",
+        "4.0× leaner",
+    ]
+    cells = [cell.strip() for cell in row("a", ours, other).split("|")[4:-1]]
+    assert cells == ["0.10 (0.08–0.12)× the time", "0.2× the memory"]
+
+
+def test_a_comparison_that_cannot_be_run_says_why(monkeypatch, tmp_path):
+    monkeypatch.setattr("glintbox.embedded.folder", lambda: tmp_path)
+    assert skipped("d") == "there is no model in the box yet"
+    assert [skipped(key) for key in COMPARISONS if key != "d"] == [None] * 4
+    (tmp_path / "config.json").write_text("{}")
+    assert skipped("d") is None
+
+
+def test_the_command_prints_a_table_and_writes_every_run(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(capture, "in_own_process", measure)  # a process each takes too long here
+    main(["--quick", "--only", "ab", "--out", str(tmp_path / "runs.json")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 answers of 24 tokens, 24 image tokens and 140 words; Qwen2.5-VL class")
+    assert [line[:5] for line in lines[-2:]] == ["| (a)", "| (b)"]
+    kept = json.loads((tmp_path / "runs.json").read_text())
+    assert [run["strategy"] for run in kept["runs"]["a"]] == ["engine+capture", "engine"]
+    assert kept["setting"]["image_tokens"] == 24
+
+
+@pytest.mark.slow
+def test_a_strategy_runs_in_a_process_of_its_own():
+    measured = in_own_process("engine+capture", QUICK)
+    assert (measured.strategy, measured.kept) == ("engine+capture", 2 * ROWS)
+
+
+def test_a_strategy_that_fails_ends_the_series(monkeypatch):
+    monkeypatch.setattr("sys.executable", "false")
+    with pytest.raises(SystemExit, match="engine failed:"):
+        in_own_process("engine", QUICK)
