@@ -23,10 +23,11 @@ class HuggingFaceLVLM:
         self.loaded = loaded
         self.card = loaded.card
         self.default_prompt = loaded.prompt
+        self._eos = eos_ids(loaded)
         self._decoder = decode.Decoder(
             model=loaded.model,
             card=loaded.card,
-            eos=eos_ids(loaded),
+            eos=self._eos,
             spans=self._spans,
         )
 
@@ -55,4 +56,4 @@ class HuggingFaceLVLM:
         return decode.replay(self._decoder, told, watch)
 
     def _spans(self, ids: Sequence[int]) -> tuple[str, tuple[tuple[int, int], ...]]:
-        return token_spans(self.loaded.tokenizer, ids)
+        return token_spans(self.loaded.tokenizer, ids, eos=self._eos)
