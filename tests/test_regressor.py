@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from tests.sets import HEADS, SETTING
 from torch import nn
 
 from glintbox.errors import BadInput, NoArtifact
@@ -19,7 +20,6 @@ from glintbox.regressor import (
     new_regressor,
     save_regressor,
 )
-from tests.sets import HEADS, SETTING
 
 CARD = RegressorCard(SETTING, HEADS, 4, 6, made_by="test")
 
@@ -76,11 +76,17 @@ def test_predictions_are_ious_and_a_candidate_does_not_depend_on_its_batch() -> 
     assert torch.allclose(alone, together, atol=1e-6) and len(set(together.tolist())) == 5
 
 
-def test_each_coordinate_has_its_own_weights() -> None:
+def test_each_coordinate_goes_through_its_own_branch() -> None:
     network = bundle().network
     maps = torch.rand(1, 4, 3, 4, 6) / 24
-    swapped = maps[:, [1, 0, 2, 3]]
-    assert abs(network(maps) - network(swapped)).item() > 1e-5
+    for coordinate, branch in enumerate(network.branches):
+        other = maps.clone()
+        other[:, coordinate] *= 2
+        assert abs(network(maps) - network(other)).item() > 1e-6, "its maps count"
+        before = network(maps)
+        branch.load_state_dict({name: torch.zeros_like(value) for name, value in branch.state_dict().items()})
+        assert abs(network(maps) - before).item() > 1e-6, "its weights count"
+        assert torch.equal(network(maps), network(other)), "its maps go nowhere else"
 
 
 def test_rows_are_not_cols() -> None:
