@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from benchmarks import capture
 from benchmarks.capture import COMPARISONS, in_own_process, main, row, skipped, spread
 from benchmarks.strategies import STRATEGIES, Measurement, measure
 from benchmarks.subject import QUICK, Setting, ask, coordinate_sites
-
 from glintbox.records import Site
 
 RANDOM = [name for name in STRATEGIES if not name.startswith("box")]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from jaxtyping import TypeCheckError
-from tests.sets import HEADS, SETTING
 from torch import nn
 
 from glintbox.errors import BadInput, NoArtifact
@@ -20,6 +19,7 @@ from glintbox.regressor import (
     new_regressor,
     save_regressor,
 )
+from tests.sets import HEADS, SETTING
 
 CARD = RegressorCard(SETTING, HEADS, 4, 6, made_by="test")
 

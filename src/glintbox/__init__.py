@@ -28,7 +28,7 @@ _WHERE = {
     "Size": "boxes",
 }
 
-__all__ = ["Box", "CandidateSet", "GlintboxError", "Grounder", "Grounding", "HeadMap", "Selector", "Size"]  # noqa: RUF022
+__all__ = ["Box", "CandidateSet", "GlintboxError", "Grounder", "Grounding", "HeadMap", "Selector", "Size"]
 
 
 def __getattr__(name: str) -> Any:

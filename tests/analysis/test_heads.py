@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
-from tests.sets import HEADS, SETTING, a_set, with_entropy
 
 from glintbox.analysis.heads import find_heads
 from glintbox.analysis.separation import label
@@ -16,6 +15,7 @@ from glintbox.errors import BadInput, SettingMismatch
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
 from glintbox.records import COORDS, CandidateSet, Head, HeadMap, Labelled, Sampling, Watch, from_json, to_json
 from glintbox.selectors.acs_free import acs_free
+from tests.sets import HEADS, SETTING, a_set, with_entropy
 
 BOX = (0, 0, 10, 10)
 

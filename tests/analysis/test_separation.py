@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.sets import HEADS, a_set, with_entropy
 
 from glintbox.analysis.separation import label, separation
 from glintbox.boxes import Box
 from glintbox.errors import BadInput
 from glintbox.records import HeadStats, Labelled
+from tests.sets import HEADS, a_set, with_entropy
 
 BOX = (0, 0, 10, 10)
 

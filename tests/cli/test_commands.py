@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from tests.lvlm.tiny import picture, tiny_checkpoint
 from typer.testing import CliRunner
 
 from glintbox.cli.main import app
 from glintbox.cli.parse import FRAME_OF_FAMILY
 from glintbox.lvlm.families import FAMILIES
 from glintbox.records import Grounding, from_json
+from tests.lvlm.tiny import picture, tiny_checkpoint
 
 SHORT = ["--n", "2", "--max-new-tokens", "6"]
 

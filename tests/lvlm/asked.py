@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from tests.lvlm.tiny import picture, tiny_model, tiny_processor, tiny_tokenizer
 from torch import Tensor
 from torch.nn import functional
 from transformers.cache_utils import DynamicCache
@@ -19,6 +18,7 @@ from glintbox.lvlm.api import Answered, ModelCard, Prompt
 from glintbox.lvlm.decode import Decoder, answer
 from glintbox.lvlm.tap import tapped
 from glintbox.records import Moment, Sampling, Site, Watch
+from tests.lvlm.tiny import picture, tiny_model, tiny_processor, tiny_tokenizer
 
 TALL, WIDE = Size(112, 168), Size(196, 84)
 FREE = Sampling(n=3, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=6)

@@ -4,6 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+
+from glintbox.errors import BadContract, BadInput, Closed, OutOfMemory, UnknownName
+from glintbox.lvlm import reading
+from glintbox.lvlm.api import Answered
+from glintbox.lvlm.decode import answer, replay
+from glintbox.records import Head, Sampling, Site, Watch
 from tests.lvlm.asked import (
     FREE,
     WIDE,
@@ -18,12 +24,6 @@ from tests.lvlm.asked import (
     tiny_model_once,
 )
 from tests.lvlm.tiny import MODEL_TYPES, tiny_model
-
-from glintbox.errors import BadContract, BadInput, Closed, OutOfMemory, UnknownName
-from glintbox.lvlm import reading
-from glintbox.lvlm.api import Answered
-from glintbox.lvlm.decode import answer, replay
-from glintbox.records import Head, Sampling, Site, Watch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torchvision.*")
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.lvlm.tiny import MODEL_TYPES, picture, tiny_loaded, tiny_processor
 from torch import Tensor
 
 from glintbox.boxes import Box, Size, clip
@@ -19,6 +18,7 @@ from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.families import FAMILIES, checked_views, family_of, image_columns
 from glintbox.lvlm.loading import Loaded
 from glintbox.lvlm.prompting import make_prompt
+from tests.lvlm.tiny import MODEL_TYPES, picture, tiny_loaded, tiny_processor
 
 WIDE, TALL = Size(300, 130), Size(130, 300)
 

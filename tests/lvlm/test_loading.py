@@ -12,12 +12,12 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tests.lvlm.tiny import MODEL_TYPES, Layout, picture, tiny_checkpoint, tiny_loaded, tiny_model, tiny_processor
-from tests.lvlm.tiny_text import DATA, qwen_tokenizer
 
 from glintbox.errors import BadContract, BadInput, UnknownName
 from glintbox.lvlm.loading import Loaded, assemble, eos_ids, load
 from glintbox.lvlm.prompting import make_prompt
+from tests.lvlm.tiny import MODEL_TYPES, Layout, picture, tiny_checkpoint, tiny_loaded, tiny_model, tiny_processor
+from tests.lvlm.tiny_text import DATA, qwen_tokenizer
 
 
 def joined(model: Any, model_type: str) -> Loaded:

@@ -6,6 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import AttentionMaskInterface
+
+from glintbox.geometry import View
+from glintbox.lvlm import decode, packing, prefill, reading, seams, tap
+from glintbox.lvlm.decode import answer
+from glintbox.records import Site, Watch
 from tests.lvlm.asked import (
     FREE,
     WIDE,
@@ -18,12 +24,6 @@ from tests.lvlm.asked import (
     rows_off,
     tiny_model_once,
 )
-from transformers import AttentionMaskInterface
-
-from glintbox.geometry import View
-from glintbox.lvlm import decode, packing, prefill, reading, seams, tap
-from glintbox.lvlm.decode import answer
-from glintbox.records import Site, Watch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torchvision.*")
 

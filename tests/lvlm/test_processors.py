@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import pytest
 import transformers
 from PIL import Image
-from tests.lvlm.tiny import picture, tiny_image_processor, tiny_loaded, tiny_processor
 
 from glintbox.boxes import Box, Size
 from glintbox.errors import BadContract, BadInput
 from glintbox.geometry import CoordFrame, TokenGrid
 from glintbox.lvlm.families import FAMILIES, checked_views, image_columns
 from glintbox.lvlm.processors import cropped_region, pixel_budget, refuse_extreme_shape, tiled_canvas, without_video
+from tests.lvlm.tiny import picture, tiny_image_processor, tiny_loaded, tiny_processor
 
 WIDE = Size(300, 130)
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.lvlm.asked import FREE, all_sites, asked, decoder_of, eager_attention, plain_logits, rows_off
-from tests.lvlm.tiny import MODEL_TYPES
 
 from glintbox.errors import Closed, OutOfMemory
 from glintbox.lvlm import packing
 from glintbox.lvlm.decode import answer, replay
 from glintbox.records import Response, Sampling, Site, Watch
+from tests.lvlm.asked import FREE, all_sites, asked, decoder_of, eager_attention, plain_logits, rows_off
+from tests.lvlm.tiny import MODEL_TYPES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torchvision.*")
 

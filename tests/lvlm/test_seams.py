@@ -4,6 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import AutoModelForImageTextToText
+from transformers.cache_utils import DynamicLayer
+
+from glintbox.errors import BadContract, BadInput
+from glintbox.lvlm import seams
+from glintbox.lvlm.decode import answer
+from glintbox.records import Watch
 from tests.lvlm.asked import (
     FREE,
     asked,
@@ -14,13 +21,6 @@ from tests.lvlm.asked import (
     tiny_model_once,
 )
 from tests.lvlm.tiny import QWEN, _make_peaky, tiny_config
-from transformers import AutoModelForImageTextToText
-from transformers.cache_utils import DynamicLayer
-
-from glintbox.errors import BadContract, BadInput
-from glintbox.lvlm import seams
-from glintbox.lvlm.decode import answer
-from glintbox.records import Watch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torchvision.*")
 

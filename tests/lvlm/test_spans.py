@@ -9,11 +9,11 @@ import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.lvlm.tiny_text import byte_level_tokenizer, llama_tokenizer, qwen_tokenizer
 from tokenizers import Tokenizer, decoders, models
 
 from glintbox.errors import BadContract
 from glintbox.lvlm.spans import token_spans
+from tests.lvlm.tiny_text import byte_level_tokenizer, llama_tokenizer, qwen_tokenizer
 
 TEXTS = [
     '[\n  {"bbox_2d": [200, 150, 280, 220], "label": "red mug"}\n]',

@@ -2,6 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+
+from glintbox.errors import BadContract
+from glintbox.lvlm.decode import answer, replay
+from glintbox.lvlm.prefill import prefill
+from glintbox.lvlm.tap import NAME, Tap, _folded, scores, tapped
+from glintbox.records import Site, Watch
 from tests.lvlm.asked import (
     FREE,
     asked,
@@ -15,12 +21,6 @@ from tests.lvlm.asked import (
     tiny_model_once,
 )
 from tests.lvlm.tiny import MODEL_TYPES, tiny_model
-
-from glintbox.errors import BadContract
-from glintbox.lvlm.decode import answer, replay
-from glintbox.lvlm.prefill import prefill
-from glintbox.lvlm.tap import NAME, Tap, _folded, scores, tapped
-from glintbox.records import Site, Watch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torchvision.*")
 

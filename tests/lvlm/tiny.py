@@ -14,12 +14,12 @@ from typing import Any, Literal
 import torch
 import transformers
 from PIL import Image
-from tests.lvlm.tiny_text import QWEN, TEMPLATES, tiny_tokenizer
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
 from glintbox.lvlm.loading import Loaded, assemble
 from glintbox.lvlm.processors import without_video
+from tests.lvlm.tiny_text import QWEN, TEMPLATES, tiny_tokenizer
 
 Layout = Literal["jinja", "json", "tokenizer_config"]
 MODEL_TYPES = (*QWEN, "internvl", "llava", "llava_next", "llava_onevision")

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
-from tests.sets import HEADS, SETTING, a_set, boxes_of, permuted, with_entropy
 from torch import Tensor
 
 from glintbox.errors import BadInput, SettingMismatch
 from glintbox.records import COORDS, CandidateSet, Head, HeadMap, Watch
 from glintbox.selectors.acs_free import Ties, acs_free, mean_entropies, rank_score, ranks
+from tests.sets import HEADS, SETTING, a_set, boxes_of, permuted, with_entropy
 
 ALL = HeadMap(SETTING, "test", {coord: HEADS for coord in COORDS})
 ONE = HeadMap(SETTING, "test", {coord: HEADS[:1] for coord in COORDS})

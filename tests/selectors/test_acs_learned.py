@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.sets import HEADS, SETTING, a_set, with_maps
 
 from glintbox.errors import BadInput, SettingMismatch
 from glintbox.maps import resample
 from glintbox.records import CandidateSet, Head, Watch
 from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor
 from glintbox.selectors.acs_learned import acs_learned, predicted_iou
+from tests.sets import HEADS, SETTING, a_set, with_maps
 
 BOXES = [(k, 0, k + 10, 10) for k in range(0, 50, 10)]
 

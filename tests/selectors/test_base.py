@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sets import a_set, boxes_of, permuted
 
 from glintbox.boxes import Box
 from glintbox.errors import BadInput
 from glintbox.records import CandidateSet
 from glintbox.selectors.base import Score, best_of, best_per_cluster, in_order, ranking
+from tests.sets import a_set, boxes_of, permuted
 
 A, A2, B, B2, C = (0, 0, 10, 10), (1, 0, 10, 10), (50, 0, 70, 20), (50, 1, 70, 20), (30, 30, 40, 50)
 FOUND = a_set([A, B], [A2], [C, B2], greedy=[A])

@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sets import Corners, a_set, boxes_of
 
 from glintbox.boxes import Box, iou
 from glintbox.errors import BadInput
 from glintbox.records import CandidateSet, ScoredBox
 from glintbox.selectors import baselines, selector
+from tests.sets import Corners, a_set, boxes_of
 
 A, B, C = (0, 0, 10, 10), (50, 0, 70, 20), (30, 30, 40, 50)
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sets import HEADS, SETTING, a_set, boxes_of, permuted, with_entropy, with_maps
 
 from glintbox.errors import BadInput, NoArtifact, UnknownName
 from glintbox.records import COORDS, CandidateSet, HeadMap, Selector
 from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor
 from glintbox.selectors import SELECTORS, best_selector, selector
+from tests.sets import HEADS, SETTING, a_set, boxes_of, permuted, with_entropy, with_maps
 
 HEADMAP = HeadMap(SETTING, "test", {coord: HEADS for coord in COORDS})
 INVENTED = ("majority-vote", "mean-box")
