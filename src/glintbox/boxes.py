@@ -78,7 +78,7 @@ def clip(box: Box, to: Box) -> Box | None:
 def clusters(boxes: Sequence[Box], threshold: float) -> tuple[tuple[int, ...], ...]:
     """Connected components of the graph whose edges join boxes with IoU >= threshold.
 
-    Indices ascend inside a cluster; clusters are ordered by their first member (ACS.md C32).
+    Indices ascend inside a cluster; clusters are ordered by their first member (docs/acs.md 32).
     """
     parent = list(range(len(boxes)))
 

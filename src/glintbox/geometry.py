@@ -11,7 +11,7 @@ from torch import Tensor
 from glintbox.boxes import Box, Size, clip
 
 TOLERANCE = 0.1
-"""A coordinate may leave its frame by this share of the frame and is clipped; beyond it makes no box (ACS.md C23)."""
+"""A coordinate may leave its frame by this share of the frame and is clipped; beyond it makes no box (docs/acs.md 23)."""
 
 
 class TokenGrid(NamedTuple):
@@ -42,7 +42,7 @@ class CoordFrame(NamedTuple):
     def box(self, written: Sequence[float], image: Size) -> Box | None:
         """The box in image pixels for four written numbers x1 y1 x2 y2, or None where they make no valid box.
 
-        Corners are never reordered; what leaves the frame by at most `TOLERANCE` is clipped (ACS.md C23).
+        Corners are never reordered; what leaves the frame by at most `TOLERANCE` is clipped (docs/acs.md 23).
         """
         x1, y1, x2, y2 = written
         if not (x1 < x2 and y1 < y2):

@@ -15,7 +15,7 @@ def entropy(maps: Float[Tensor, "*map row col"]) -> Float[Tensor, "*map"]:
     """Spatial entropy H of each map in nats (ACS eq. 3): 0 for one cell, log(cells) for an even map.
 
     A map is normalised over its cells, so scale does not matter; 0 log 0 is 0. An all-zero map tells nothing and gets
-    the worst value, log(cells) (ACS.md 17). Half precision is computed in float32.
+    the worst value, log(cells) (docs/acs.md 17). Half precision is computed in float32.
     """
     flat = _full(maps).flatten(-2)
     total = flat.sum(-1)
@@ -30,7 +30,7 @@ def image_share(maps: Float[Tensor, "*map row col"]) -> Float[Tensor, "*map"]:
 
 
 def resample(maps: Float[Tensor, "*map row col"], rows: int, cols: int) -> Float[Tensor, "*map {rows} {cols}"]:
-    """Each map on a grid of `rows` x `cols` over the same region (ACS.md A5).
+    """Each map on a grid of `rows` x `cols` over the same region (docs/acs.md 5).
 
     Per axis: exact area averaging when shrinking, bilinear with half-cell centres (align_corners=False) when enlarging.
     What is preserved is each map's sum: a cell of the new grid holds the share of attention that falls on it, so

@@ -43,7 +43,7 @@ def best_iou(boxes: Sequence[Box], truth: Sequence[Box]) -> float:
 
 
 def acc_at(ious: Sequence[float], threshold: float = 0.5) -> float:
-    """Share of cases with IoU >= threshold; a case without a box counts with IoU 0 (ACS.md C24)."""
+    """Share of cases with IoU >= threshold; a case without a box counts with IoU 0 (docs/acs.md 24)."""
     return fmean(value >= threshold for value in _some(ious))
 
 
@@ -83,7 +83,7 @@ def paired_bootstrap(
 
 
 def match(boxes: Sequence[Box], truth: Sequence[Box], threshold: float = 0.5) -> Matched:
-    """One-to-one matching of one picture: the most pairs with IoU >= threshold (ACS.md C32)."""
+    """One-to-one matching of one picture: the most pairs with IoU >= threshold (docs/acs.md 32)."""
     if not boxes or not truth:
         return Matched(len(boxes), len(truth), 0)
     hits = np.array([[iou(box, true) >= threshold for true in truth] for box in boxes])

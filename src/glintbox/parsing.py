@@ -34,7 +34,7 @@ FRAME_OF_FAMILY: dict[str, str] = {
     "llava_next": "1",
     "llava_onevision": "1",
 }
-"""What each model type was trained to write; the units are never guessed from the numbers (ACS.md C22)."""
+"""What each model type was trained to write; the units are never guessed from the numbers (docs/acs.md 22)."""
 
 Policy = Literal["first_digit", "first_significant_digit"]
 """Which character of a number names its token: in 0.12 the first digit is always 0 and says nothing of the value."""
@@ -111,7 +111,7 @@ def scan(text: str, *, thinking: bool = False) -> Parsed:
 
     text: generated text only, for a prompt may hold example boxes. thinking: the answer is what follows the last
     `</think>`; without that mark it was cut in thought and is unreadable. `<think>` blocks never give boxes.
-    Ranges and order of corners are not judged here but by `CoordFrame.box` (ACS.md C23). Raises nothing.
+    Ranges and order of corners are not judged here but by `CoordFrame.box` (docs/acs.md 23). Raises nothing.
     """
     answer = _without_thoughts(text, thinking=thinking)
     boxes = tuple(_labelled(tuple(_found(answer))))
@@ -220,7 +220,7 @@ def _unquoted(literal: str) -> str:
 def tokens_of(
     written: Written, text: str, spans: Sequence[tuple[int, int]], *, policy: Policy = "first_digit"
 ) -> tuple[int, int, int, int] | None:
-    """Index of each coordinate's token: the one whose span covers the number's first character (ACS.md A2).
+    """Index of each coordinate's token: the one whose span covers the number's first character (docs/acs.md 2).
 
     spans: characters [a, b) of `text` per token, in text order, as in `Response.spans`; tokens without characters are
     never chosen. policy "first_significant_digit": the first digit that is not a leading zero, or the first where all

@@ -21,7 +21,7 @@ from glintbox.errors import BadInput
 from glintbox.geometry import CoordFrame, TokenGrid
 
 Moment = Literal["predicting", "predicted"]
-"""Which query's row is read: the one that predicts a coordinate's first token, or that token itself (ACS.md A1)."""
+"""Which query's row is read: the one that predicts a coordinate's first token, or that token itself (docs/acs.md 1)."""
 
 Reading = Literal["boxes", "none", "unreadable"]
 """What an answer's text is: it holds boxes, it says there are none, or nothing can be read from it."""
@@ -79,7 +79,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How answers are drawn; always explicit, nothing leaks in from a checkpoint's generation_config (ACS.md 36)."""
+    """How answers are drawn; always explicit, nothing leaks in from a checkpoint's generation_config (docs/acs.md 36)."""
 
     n: int = 10
     temperature: float = 0.7

@@ -24,7 +24,7 @@ Order = Literal["relu_bn", "bn_relu"]
 """The fusion's first block: Linear-ReLU-BatchNorm (Table 9) or Linear-BatchNorm-ReLU (Table 7)."""
 
 InputScale = Literal["cells", "none"]
-"""Maps are multiplied by their number of cells, so that an even map is 1 on any grid, or taken raw (ACS.md 7)."""
+"""Maps are multiplied by their number of cells, so that an even map is 1 on any grid, or taken raw (docs/acs.md 7)."""
 
 
 class AttentionIoURegressor(nn.Module):

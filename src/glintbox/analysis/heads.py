@@ -1,4 +1,4 @@
-"""Find the heads whose entropy tells good boxes from bad ones: labelled sets → HeadMap, no regressor (ACS.md 12)."""
+"""Find the heads whose entropy tells good boxes from bad ones: labelled sets → HeadMap, no regressor (docs/acs.md 12)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find_heads(
     """The n heads of the largest ΔH per coordinate, best first (the paper's D_c, section 4.4).
 
     setting: that of every set; it is written into the map. data: what the sets came from, in words. universe: the heads
-    to choose among, None = all that were read (ACS.md 12).
+    to choose among, None = all that were read (docs/acs.md 12).
 
     Raises:
         BadInput: too few good or bad boxes, fewer than n heads to choose among, heads that were not read.

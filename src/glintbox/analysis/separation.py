@@ -21,7 +21,7 @@ TAU_HIGH, TAU_LOW = 0.6, 0.3
 
 
 def label(found: CandidateSet, truth: Sequence[Box]) -> Labelled:
-    """The set with each candidate's best IoU with any true box (ACS.md C29); 0 where nothing is true.
+    """The set with each candidate's best IoU with any true box (docs/acs.md 29); 0 where nothing is true.
 
     Greedy's candidates are labelled too, so that labels and candidates have the same indices; what learns from labels
     leaves them out.
@@ -59,7 +59,7 @@ class Separation:
 def separation(labelled: Iterable[Labelled], *, tau_high: float = TAU_HIGH, tau_low: float = TAU_LOW) -> Separation:
     """Stream over labelled sets; what is held does not grow with their number.
 
-    Groups (ACS.md 11, 15): high IoU > tau_high; low 0 < IoU <= tau_low; zero IoU = 0, which ΔH does not use. Sampled
+    Groups (docs/acs.md 11, 15): high IoU > tau_high; low 0 < IoU <= tau_low; zero IoU = 0, which ΔH does not use. Sampled
     candidates whose coordinate tokens are known count.
 
     Raises:

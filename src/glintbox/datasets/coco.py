@@ -1,4 +1,4 @@
-"""COCO-format annotations → small-object cases: one picture, one category, its true boxes (ACS.md C26)."""
+"""COCO-format annotations → small-object cases: one picture, one category, its true boxes (docs/acs.md 26)."""
 
 from __future__ import annotations
 

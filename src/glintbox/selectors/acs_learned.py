@@ -14,7 +14,7 @@ from glintbox.regressor import RegressorBundle
 from glintbox.selectors.base import Score, best_of, best_per_cluster, in_order, spread
 
 CHUNK = 64
-"""Candidates scored at once: a full map of a 7B model is 7 MB of float32 each (ACS.md H)."""
+"""Candidates scored at once: a full map of a 7B model is 7 MB of float32 each (docs/acs.md 44)."""
 
 
 def acs_learned(regressor: RegressorBundle, *, multiple: bool = False) -> Selector:

@@ -64,7 +64,7 @@ def best_of(score: Score, *, tie: Score | None = None, reported: bool = True) ->
 def best_per_cluster(
     score: Score, *, tie: Score | None = None, reported: bool = True, iou: float = 0.5, min_size: int = 2
 ) -> Choose:
-    """Choose the best box of every cluster, best first (ACS section 5.5, ACS.md C32).
+    """Choose the best box of every cluster, best first (ACS section 5.5, docs/acs.md 32).
 
     Clusters are the connected components of IoU >= `iou` over all sampled candidates, also those of one response.
     Clusters of fewer than `min_size` are discarded; where none is left, the single best box is chosen.

@@ -21,7 +21,7 @@ from glintbox.selectors.base import in_order, spread
 
 
 def first_valid(found: CandidateSet) -> Float[Tensor, " candidate"]:
-    """Prefer the first box of the first sampled response that holds one (ACS.md C25)."""
+    """Prefer the first box of the first sampled response that holds one (docs/acs.md 25)."""
     ordered = in_order(found)
     return spread(found, ordered, -torch.arange(len(ordered), dtype=torch.float64))
 
@@ -36,7 +36,7 @@ def pass_at_1(found: CandidateSet) -> Float[Tensor, " candidate"]:
 def token_entropy(found: CandidateSet) -> Float[Tensor, " candidate"]:
     """Prefer the box written with the least doubt: minus the summed vocabulary entropies (nats) of its coordinates.
 
-    Of each coordinate its first token counts, in the full distribution at T=1 (ACS.md 33).
+    Of each coordinate its first token counts, in the full distribution at T=1 (docs/acs.md 33).
 
     Raises:
         BadInput: a response carries no entropies, as those that were not decoded here.
@@ -47,7 +47,7 @@ def token_entropy(found: CandidateSet) -> Float[Tensor, " candidate"]:
 
 
 def token_entropy_of_responses(found: CandidateSet) -> Float[Tensor, " candidate"]:
-    """As `token_entropy`, but it ranks responses: of each only the first box may be chosen (ACS.md 33)."""
+    """As `token_entropy`, but it ranks responses: of each only the first box may be chosen (docs/acs.md 33)."""
     scores = token_entropy(found)
     seen: set[int] = set()
     for i in in_order(found):
@@ -81,7 +81,7 @@ def random(found: CandidateSet) -> Float[Tensor, " candidate"]:
 def majority_vote(found: CandidateSet) -> tuple[ScoredBox, ...]:
     """The box of the most frequent value per coordinate, as written; nothing where they make no valid box.
 
-    One vote per sampled box; ties go to the value nearest the median of all votes, then to the lesser (ACS.md 34).
+    One vote per sampled box; ties go to the value nearest the median of all votes, then to the lesser (docs/acs.md 34).
     """
     votes = [found.candidates[i].written for i in in_order(found)]
     if not votes:
@@ -91,7 +91,7 @@ def majority_vote(found: CandidateSet) -> tuple[ScoredBox, ...]:
 
 
 def mean_box(found: CandidateSet) -> tuple[ScoredBox, ...]:
-    """The box of the mean per coordinate over all sampled boxes, px (ACS.md 35)."""
+    """The box of the mean per coordinate over all sampled boxes, px (docs/acs.md 35)."""
     boxes = [tuple(found.candidates[i].box) for i in in_order(found)]
     if not boxes:
         return ()
