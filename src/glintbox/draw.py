@@ -104,6 +104,11 @@ def save_figure(figure: Figure, path: str | Path | io.BufferedIOBase) -> None:
         figure.savefig(path, format="png", dpi=DPI)
 
 
+def require_matplotlib() -> None:
+    """Raise MissingExtra now where drawing would raise it later, after minutes of work."""
+    _matplotlib()
+
+
 def _matplotlib() -> Any:
     try:
         from matplotlib import figure, font_manager, lines, patches, patheffects, style

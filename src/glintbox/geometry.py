@@ -11,7 +11,7 @@ from torch import Tensor
 from glintbox.boxes import Box, Size, clip
 
 TOLERANCE = 0.1
-"""A coordinate may leave its frame by this share of the frame and is clipped; beyond it makes no box (docs/acs.md 23)."""
+"""A coordinate may leave its frame by this share of it and is clipped; beyond that it makes no box (docs/acs.md 23)."""
 
 
 class TokenGrid(NamedTuple):

@@ -79,7 +79,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How answers are drawn; always explicit, nothing leaks in from a checkpoint's generation_config (docs/acs.md 36)."""
+    """How answers are drawn; always explicit, nothing leaks in from a checkpoint's own defaults (docs/acs.md 36)."""
 
     n: int = 10
     temperature: float = 0.7

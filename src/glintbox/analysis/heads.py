@@ -1,4 +1,4 @@
-"""Find the heads whose entropy tells good boxes from bad ones: labelled sets → HeadMap, no regressor (docs/acs.md 12)."""
+"""Find the heads whose entropy tells good boxes from bad: labelled sets → HeadMap, no regressor (docs/acs.md 12)."""
 
 from __future__ import annotations
 

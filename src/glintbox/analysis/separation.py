@@ -59,7 +59,7 @@ class Separation:
 def separation(labelled: Iterable[Labelled], *, tau_high: float = TAU_HIGH, tau_low: float = TAU_LOW) -> Separation:
     """Stream over labelled sets; what is held does not grow with their number.
 
-    Groups (docs/acs.md 11, 15): high IoU > tau_high; low 0 < IoU <= tau_low; zero IoU = 0, which ΔH does not use. Sampled
+    Groups (docs/acs.md 11, 15): high IoU > tau_high; low 0 < IoU <= tau_low; zero IoU = 0, unused by ΔH. Sampled
     candidates whose coordinate tokens are known count.
 
     Raises:

@@ -13,7 +13,7 @@ import typer
 
 from glintbox import embedded
 from glintbox.cli.console import errors, progress, results
-from glintbox.draw import grounding_figure, save_figure
+from glintbox.draw import grounding_figure, require_matplotlib, save_figure
 from glintbox.errors import BadInput, OutOfMemory, UnknownName, UnreadableImage
 from glintbox.ground import Grounder
 from glintbox.images import open_image
@@ -65,7 +65,7 @@ def ground(
         n=n, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, max_new_tokens=max_new_tokens,
         selector=selector, multiple=multiple,
     )  # fmt: skip
-    run = Run(out, options | dict(model=model, heads=heads, regressor=regressor, dtype=dtype)) if out else None
+    run = _run(out, options | dict(model=model, heads=heads, regressor=regressor, dtype=dtype)) if out else None
     pending = run.pending(jobs) if run else jobs
     if run and len(pending) < len(jobs):
         errors.print(f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {out}; doing the rest")
@@ -73,6 +73,11 @@ def ground(
         grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
         if _work(grounder, pending, run=run, as_json=as_json, options=options):
             raise typer.Exit(1)
+
+
+def _run(out: Path, settings: dict[str, Any]) -> Run:
+    require_matplotlib()  # now, not after the first picture
+    return Run(out, settings)
 
 
 def _work(

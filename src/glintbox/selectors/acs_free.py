@@ -14,7 +14,7 @@ from glintbox.records import COORDS, CandidateSet, HeadMap, Selector, Watch
 from glintbox.selectors.base import Score, best_of, best_per_cluster, in_order, spread
 
 Ties = Literal["average", "ordinal", "min"]
-"""The rank of equal entropies: their mean rank, one after the other in text order, or the best of them (docs/acs.md 19)."""
+"""The rank of equal entropies: their mean rank, each its own in text order, or the best of them (docs/acs.md 19)."""
 
 
 def acs_free(headmap: HeadMap, *, ties: Ties = "average", multiple: bool = False) -> Selector:
