@@ -1,0 +1,136 @@
+"""Stages 3 and 4: the language model on what the tower really says, then tower and language model together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from ideal import cells_of
+from language import read
+from model import fresh_model
+from optimizers import Optimizers
+from pictures import Batch, endless
+from progress import Progress
+from sequences import Packed, Writer, questions
+from tokenizer import make_tokenizer
+from torch import Tensor, nn
+from vision import Auxiliary, look
+
+ROOM = 200  # text tokens per picture: about five questions
+ABSENT = 0.35  # share of the pictures with a question for an absent category
+AUXILIARY = 0.5
+
+
+class Average:
+    """Running mean of the weights, the ones that are exported."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.weights = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+        self.steps = 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights, under the model's own names."""
+        return self.weights
+
+    def load_state_dict(self, weights: dict[str, Tensor]) -> None:
+        """Go on from weights averaged before."""
+        self.weights, self.steps = weights, 1000
+
+    def update(self, model: nn.Module) -> None:
+        """Move a little towards the current weights, faster at the beginning."""
+        self.steps += 1
+        keep = min(0.998, (self.steps + 1) / (self.steps + 10))
+        for name, weight in model.state_dict().items():
+            self.weights[name].lerp_(weight, 1 - keep)
+
+
+def ask(batch: Batch, writer: Writer, random: np.random.Generator, hurry: float) -> Packed:
+    """Questions about the pictures of a batch."""
+    lines = []
+    for row in range(len(batch.patches)):
+        own = batch.objects[batch.objects[:, 0] == row, 1:]
+        lines.append(questions(writer, random, own, absent=ABSENT, hurry=hurry))
+    return writer.pack(lines, batch.rows, batch.cols, ROOM)
+
+
+def towers(path: Path) -> Iterator[dict[str, Tensor] | None]:
+    """The tower's weights whenever stage 1 has saved newer ones, else None."""
+    seen = 0.0
+    while True:
+        changed = path.stat().st_mtime
+        yield torch.load(path, weights_only=False)["tower"] if changed > seen else None
+        seen = changed
+
+
+def main() -> None:
+    """Train until the minutes are over; a second start resumes."""
+    options = arguments()
+    torch.set_num_threads(1)
+    tokenizer = make_tokenizer()
+    writer, model, auxiliary = Writer(tokenizer), fresh_model(tokenizer), Auxiliary()
+    newer = towers(options.tower) if options.tower else None
+    model.model.visual.requires_grad_(newer is None)
+    model.get_input_embeddings().requires_grad_(False)  # names keep the directions that image tokens speak
+    model.load_state_dict(torch.load(options.start, weights_only=False)["model"])
+    if options.fresh_tower:
+        stage = torch.load(options.fresh_tower, weights_only=False)
+        model.model.visual.load_state_dict(stage["tower"])
+        auxiliary.load_state_dict(stage["auxiliary"])
+    optimizers = Optimizers([model, auxiliary], rate=options.rate, adam_rate=options.adam_rate)
+    progress, average = Progress(options.out, minutes=options.minutes), Average(model)
+    learners = {"model": model, "auxiliary": auxiliary, "optimizers": optimizers, "average": average}
+    if progress.saved:
+        for name, learner in learners.items():
+            learner.load_state_dict(progress.saved[name])
+    random = np.random.default_rng(progress.steps + options.seed)
+    batches = endless(options.scenes, options.batch, seed=progress.steps + options.seed)
+    while progress.done < 1:
+        if newer is not None and progress.steps % 50 == 0 and (weights := next(newer)) is not None:
+            model.model.visual.load_state_dict(weights)
+        batch = next(batches)
+        packed = ask(batch, writer, random, options.hurry)
+        loss, watch = losses(model, auxiliary, batch, packed, frozen=newer is not None)
+        loss.backward()
+        optimizers.step(done=progress.done)
+        average.update(model)
+        progress.step(watch, packed.queries, lambda: {name: each.state_dict() for name, each in learners.items()})
+
+
+def losses(
+    model: nn.Module, auxiliary: Auxiliary, batch: Batch, packed: Packed, *, frozen: bool
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of the answers, plus the auxiliary loss where the tower learns too."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.set_grad_enabled(not frozen):
+            said = look(model.model.visual, batch.patches, batch.rows, batch.cols)
+        answered, watch = read(model, said, packed)
+    if frozen:
+        return answered, watch
+    cells = cells_of(batch.objects, len(batch.patches), batch.rows, batch.cols)
+    helped, seen = auxiliary(said, cells, batch.rows, batch.cols)
+    watch |= {name: seen[name] for name in ("named", "wave1", "wave2", "wave3", "wave4")}
+    return answered + AUXILIARY * helped, watch
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--start", type=Path, required=True, help="a file of stage 2 or 3")
+    parser.add_argument("--tower", type=Path, help="file of stage 1: the tower is taken from there and stays frozen")
+    parser.add_argument("--fresh-tower", type=Path, help="file of stage 1 from which a tower that learns on starts")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--adam-rate", type=float, default=1e-3)
+    parser.add_argument("--hurry", type=float, default=0.0, help="share of lines without chat after the name")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

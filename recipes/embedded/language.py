@@ -1,0 +1,136 @@
+"""Stage 2: the language model alone learns to read and to match on ideal image tokens, from one object to many."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from ideal import BOX_WAVES, CLASS_WIDTH, POSITION_WIDTH, cells_of, class_directions, ideal_code
+from model import fresh_model
+from optimizers import Optimizers
+from progress import Progress
+from sequences import IGNORED, Line, Packed, Writer
+from tokenizer import make_tokenizer
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import Qwen3VLForConditionalGeneration
+
+from glintbox.datasets.scenes import categories
+
+
+class Level(NamedTuple):
+    """One step of the curriculum; it is left when the first digit of x1 costs less than `until` nats."""
+
+    objects: int
+    rows: int
+    cols: int
+    batch: int
+    until: float
+
+
+# Few cells and nothing but x1 straight after the name: some 200 questions a second on one core, and every token counts.
+LEVELS = (Level(1, 4, 4, 128, 0.6), Level(2, 4, 4, 96, 0.6), Level(4, 5, 5, 64, 0.25))
+ROOM = 7  # text tokens per object
+
+
+def imagine(random: np.random.Generator, count: int) -> np.ndarray:
+    """Rows (label, x1, y1, x2, y2 in shares) of objects of different categories that do not overlap."""
+    rows: list[list[float]] = []
+    labels = random.permutation(len(categories()))[:count]
+    for label in labels:
+        for _ in range(10):
+            area = math.exp(random.uniform(math.log(0.003), math.log(0.3)))
+            aspect = math.exp(random.normal(0, 0.35))
+            wide, high = min(0.95, math.sqrt(area * aspect)), min(0.95, math.sqrt(area / aspect))
+            x, y = random.uniform(0, 1 - wide), random.uniform(0, 1 - high)
+            if all(x > r[3] or x + wide < r[1] or y > r[4] or y + high < r[2] for r in rows):
+                rows.append([float(label), x, y, x + wide, y + high])
+                break
+    return np.array(rows, dtype=np.float32)
+
+
+def imperfect(random: np.random.Generator, code: Tensor) -> Tensor:
+    """An ideal code as an imperfect tower would say it: fine waves faint, names faint, noise on top."""
+    code = code.clone()
+    unsure = torch.from_numpy(random.uniform(0, 0.02, size=(len(code), 1, 1, 1))).float()
+    faint = torch.exp(-((2 * math.pi * torch.tensor(BOX_WAVES) * unsure) ** 2) / 2)
+    ends = code[..., CLASS_WIDTH + POSITION_WIDTH :].view(*code.shape[:2], 8, -1)
+    code[..., CLASS_WIDTH + POSITION_WIDTH :] = (ends * faint).flatten(2)
+    code[..., :CLASS_WIDTH] *= torch.from_numpy(random.uniform(0.5, 1, size=(len(code), 1, 1))).float()
+    return code + 0.2 * torch.from_numpy(random.standard_normal(code.shape, dtype=np.float32))
+
+
+def read(model: Qwen3VLForConditionalGeneration, pictures: Tensor, packed: Packed) -> tuple[Tensor, dict[str, float]]:
+    """Weighted loss of the answers given image tokens, and the loss of the first digits of x1 and y1 in nats."""
+    embedded = model.get_input_embeddings()(packed.ids)
+    start = int((packed.ids[0] == model.config.image_token_id).nonzero()[0])
+    stop = start + pictures.shape[1]
+    embedded = torch.cat([embedded[:, :start], pictures.to(embedded.dtype), embedded[:, stop:]], dim=1)
+    hidden = model.model.language_model(
+        inputs_embeds=embedded, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
+    ).last_hidden_state
+    learned = packed.targets != IGNORED
+    logits = model.lm_head(hidden[learned]).float()
+    cost = cross_entropy(logits, packed.targets[learned], reduction="none")
+    weights, kinds = packed.weights[learned], packed.kinds[learned]
+    names = {"x1": 0, "y1": 10, "x2": 20, "y2": 30, "x1'": 1, "other": 90}
+    watch = {name: cost[kinds == kind].mean().item() for name, kind in names.items() if (kinds == kind).any()}
+    return (cost * weights).sum() / weights.sum(), watch
+
+
+def main() -> None:
+    """Climb the levels by loss; a second start resumes."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=30, help="give up after these")
+    parser.add_argument("--rate", type=float, default=0.02)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    tokenizer = make_tokenizer()
+    writer, model = Writer(tokenizer), fresh_model(tokenizer)
+    model.model.visual.requires_grad_(False)
+    model.get_input_embeddings().requires_grad_(False)  # names keep the directions that image tokens speak
+    optimizers = Optimizers([model], rate=options.rate)
+    progress, level = Progress(options.out, minutes=options.minutes), 0
+    if progress.saved:
+        model.load_state_dict(progress.saved["model"])
+        optimizers.load_state_dict(progress.saved["optimizers"])
+        level = progress.saved["level"]
+
+    def parts() -> dict[str, Any]:
+        return {"model": model.state_dict(), "optimizers": optimizers.state_dict(), "level": level}
+
+    random = np.random.default_rng(progress.steps)
+    entered = progress.steps
+    while progress.done < 1 and level < len(LEVELS):
+        packed, pictures = imagined_batch(writer, random, LEVELS[level])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss, watch = read(model, pictures, packed)
+        loss.backward()
+        optimizers.step(done=0.0)
+        progress.step(watch, packed.queries, parts)
+        if progress.steps - entered > 100 and progress.watched["x1"] < LEVELS[level].until:
+            level, entered, progress.watched = level + 1, progress.steps, {}
+    progress.save(parts())
+
+
+def imagined_batch(writer: Writer, random: np.random.Generator, level: Level) -> tuple[Packed, Tensor]:
+    """Ideal image tokens of imagined scenes with 1 to `level.objects` objects, and questions about them."""
+    counts = np.ceil(level.objects * random.random(level.batch) ** 0.3).astype(int)
+    scenes = [imagine(random, int(count)) for count in counts]
+    objects = np.concatenate([np.insert(scene, 0, row, axis=1) for row, scene in enumerate(scenes)])
+    cells = cells_of(objects, level.batch, level.rows, level.cols)
+    code = ideal_code(cells, level.rows, level.cols, class_directions(len(categories())))
+    lines: list[list[Line]] = []
+    for row, scene in enumerate(scenes):
+        seen = scene[np.isin(scene[:, 0], cells.label[row])]
+        lines.append([writer.short_line(int(label), box[0]) for label, *box in seen.tolist()])
+    return writer.pack(lines, level.rows, level.cols, ROOM * level.objects), imperfect(random, code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Muon for the matrices, AdamW for everything else, one schedule: warm up, hold, then down to a twentieth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+WARM_UP = 60  # steps
+HOLD = 0.5  # share of the time at the full rate
+
+
+class Optimizers:
+    """The two optimisers and their clipping as one; embeddings, tables, heads and vectors go to AdamW."""
+
+    def __init__(
+        self, modules: Sequence[nn.Module], *, rate: float, adam_rate: float = 1e-3, muon: bool = True
+    ) -> None:
+        named = [pair for module in modules for pair in module.named_parameters() if pair[1].requires_grad]
+        matrices = [p for name, p in named if p.ndim == 2 and not any(w in name for w in ("embed", "lm_head"))]
+        chosen = {id(p) for p in matrices} if muon else set()
+        others = [p for _, p in named if id(p) not in chosen]
+        self.parameters = [p for _, p in named]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.01)
+        ]
+        if muon:
+            self.parts.append(torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="original"))
+        self.peaks = [adam_rate, rate][: len(self.parts)]
+        self.steps = 0
+
+    def step(self, done: float) -> None:
+        """One update; `done` is the share of the planned time that has passed."""
+        self.steps += 1
+        falling = max(0.0, (min(done, 1.0) - HOLD) / (1 - HOLD))
+        factor = min(1.0, self.steps / WARM_UP) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * falling)))
+        for part, peak in zip(self.parts, self.peaks, strict=True):
+            for group in part.param_groups:
+                group["lr"] = peak * factor
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for part in self.parts:
+            part.step()
+            part.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        return {"parts": [part.state_dict() for part in self.parts], "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.steps = state["steps"]
+        for part, saved in zip(self.parts, state["parts"], strict=True):
+            part.load_state_dict(saved)

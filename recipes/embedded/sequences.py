@@ -1,0 +1,164 @@
+"""Token sequences of training: one picture, several prompts with their answers, each as inference would see it alone.
+
+The prompts of a picture share its tokens to save work. The mask lets every prompt see the picture and itself and
+nothing of its neighbours, and positions restart after the picture, so each is word for word the single sequence that
+processor and chat template give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from tokenizer import COMMA, FIRST, LAST, NEXT, NONE, PROMPT, TITLE
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from glintbox.datasets.scenes import categories
+
+IGNORED = -100
+BEFORE_PICTURE = "<|im_start|>user\n<|vision_start|>"
+AFTER_PICTURE = "<|vision_end|>"
+DIGIT_WEIGHTS = (1.0, 0.6, 0.2, 0.2)  # the third digit is a tenth of a percent of the image
+OTHER_WEIGHT = 0.5
+OTHER_KIND = 90
+
+
+class Packed(NamedTuple):
+    """One batch of sequences; kind = 10 × coordinate + digit for the first box of an answer, 90 elsewhere."""
+
+    ids: Int[Tensor, "sequence token"]
+    targets: Int[Tensor, "sequence token"]  # what the token predicts, or -100
+    weights: Float[Tensor, "sequence token"]
+    kinds: Int[Tensor, "sequence token"]
+    positions: Int[Tensor, "axis=3 sequence token"]
+    mask: Bool[Tensor, "sequence one=1 token token"]
+    queries: int
+
+
+class Line(NamedTuple):
+    """A prompt with its answer as tokens; weight 0 where nothing is learned."""
+
+    ids: list[int]
+    weights: list[float]
+    kinds: list[int]
+
+    def add(self, token: int, weight: float = OTHER_WEIGHT, kind: int = OTHER_KIND) -> None:
+        """One more token to learn."""
+        self.ids.append(token)
+        self.weights.append(weight)
+        self.kinds.append(kind)
+
+
+class Writer:
+    """Writes lines and packs them behind pictures."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        def encode(text: str) -> list[int]:
+            return list(tokenizer.encode(text, add_special_tokens=False))
+
+        self.before, self.after = encode(BEFORE_PICTURE), encode(AFTER_PICTURE)
+        close = "<|im_end|>\n<|im_start|>assistant\n"
+        self.prompts = [encode(PROMPT.format(query=label) + close) for label in categories()]
+        self.names_in_prompt = [encode(" " + label)[0] for label in categories()]
+        self.names = [encode(label) for label in categories()]
+        self.digits = [encode(str(digit))[0] for digit in range(10)]
+        self.first, self.next, self.title, self.last, self.none, self.comma, self.end, self.picture = (
+            encode(piece)[0] for piece in (FIRST, NEXT, TITLE, LAST, NONE, COMMA, "<|im_end|>", "<|image_pad|>")
+        )
+
+    def line(self, label: int, boxes: Sequence[Sequence[float]], *, hurried: bool = False) -> Line:
+        """The prompt for a label and the answer that lists its boxes (shares), left to right.
+
+        A `hurried` line is for the curriculum only: coordinates straight after the name, no chat between.
+        """
+        prompt = self.prompts[label]
+        if hurried:
+            prompt = prompt[: prompt.index(self.names_in_prompt[label]) + 1]
+        line = Line(list(prompt), [0.0] * len(prompt), [OTHER_KIND] * len(prompt))
+        for k, box in enumerate(sorted(boxes, key=lambda box: (box[0], box[1]))):
+            if not hurried or k:
+                line.add(self.next if k else self.first)
+            self._write_box(line, box, first=not k)
+            if not hurried:
+                line.add(self.title)
+                line.add(self.names[label][0])
+        if not hurried:
+            line.add(self.last if boxes else self.none)
+        line.add(self.end)
+        return line
+
+    def short_line(self, label: int, share: float) -> Line:
+        """Curriculum only: the prompt up to the name, and x1 of its only box straight after."""
+        line = self.line(label, [(share, share, share, share)], hurried=True)
+        stop = line.ids.index(self.comma)
+        return Line(line.ids[:stop], line.weights[:stop], line.kinds[:stop])
+
+    def _write_box(self, line: Line, box: Sequence[float], *, first: bool) -> None:
+        """Four numbers 0 to 1000, digit by digit."""
+        for coord, share in enumerate(box):
+            if coord:
+                line.add(self.comma)
+            for place, digit in enumerate(str(round(share * 1000))):
+                line.add(self.digits[int(digit)], DIGIT_WEIGHTS[place], 10 * coord + place if first else OTHER_KIND)
+
+    def pack(self, lines: Sequence[Sequence[Line]], rows: int, cols: int, room: int) -> Packed:
+        """Sequences of one length: picture, then as many of each picture's lines as `room` tokens hold."""
+        prefix = [*self.before, *[self.picture] * (rows * cols), *self.after]
+        length, start = len(prefix) + room, len(self.before)
+        ids = np.zeros((len(lines), length), dtype=np.int64)
+        weights = np.zeros((len(lines), length), dtype=np.float32)
+        kinds = np.full((len(lines), length), OTHER_KIND)
+        segments = np.full((len(lines), length), -1)
+        positions = np.zeros((3, len(lines), length), dtype=np.int64)
+        ids[:, : len(prefix)], segments[:, : len(prefix)] = prefix, 0
+        positions[:, :, : len(prefix)] = self._prefix_positions(rows, cols)[:, None]
+        after = start + max(rows, cols) + len(self.after)
+        queries = 0
+        for row, own in enumerate(lines):
+            spot = len(prefix)
+            for k, line in enumerate(own, start=1):
+                stop = spot + len(line.ids)
+                if stop > length:
+                    break
+                ids[row, spot:stop], weights[row, spot:stop], kinds[row, spot:stop] = line
+                segments[row, spot:stop] = k
+                positions[:, row, spot:stop] = after + np.arange(stop - spot)
+                spot, queries = stop, queries + 1
+        same = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
+        mask = same & np.tri(length, dtype=bool)
+        targets = np.where(weights > 0, ids, IGNORED)
+        targets, weights, kinds = (np.roll(each, -1, axis=1) for each in (targets, weights, kinds))
+        tensors = (torch.from_numpy(each) for each in (ids, targets, weights, kinds, positions, mask[:, None]))
+        return Packed(*tensors, queries=queries)
+
+    def _prefix_positions(self, rows: int, cols: int) -> Int[np.ndarray, "axis=3 token"]:
+        """Multimodal positions up to the picture's end: the picture takes max(rows, cols) steps."""
+        start = len(self.before)
+        text = np.tile(np.arange(start), (3, 1))
+        row, col = np.divmod(np.arange(rows * cols), cols)
+        picture = start + np.stack([np.zeros_like(row), row, col])
+        after = start + max(rows, cols) + np.tile(np.arange(len(self.after)), (3, 1))
+        return np.concatenate([text, picture, after], axis=1)
+
+
+def questions(
+    writer: Writer, random: np.random.Generator, objects: Float[np.ndarray, "object 5"], *, absent: float, hurry: float
+) -> list[Line]:
+    """Lines for the categories of a picture (rows label, x1, y1, x2, y2), and sometimes for an absent one.
+
+    `absent` is the share of pictures with such a line, `hurry` the share of hurried lines.
+    """
+    labels = objects[:, 0].astype(int)
+    present = np.unique(labels)
+    lines = [
+        writer.line(int(label), objects[labels == label, 1:].tolist(), hurried=random.random() < hurry)
+        for label in random.permutation(present)
+    ]
+    if random.random() < absent:
+        missing = np.setdiff1d(np.arange(len(categories())), present)
+        lines.insert(int(random.integers(len(lines) + 1)), writer.line(int(random.choice(missing)), []))
+    return lines
