@@ -48,6 +48,14 @@ def found() -> CandidateSet:
     )
 
 
+def test_statistics_of_a_box_whose_tokens_are_unknown_survive_json() -> None:
+    entropy = torch.tensor([[[0.5]] * 4, [[torch.nan]] * 4])
+    stats = HeadStats((Head(0, 1),), entropy, torch.ones(2, 4, 1))
+    read = from_json(HeadStats, to_json(stats))
+    assert torch.equal(read.entropy.isnan(), entropy.isnan())
+    assert read.entropy[0].tolist() == entropy[0].tolist()
+
+
 def test_a_grounding_read_back_is_the_grounding_but_for_maps() -> None:
     written = Grounding("a", "acs-free", "rank", (ScoredBox(Box(6, 4, 12, 8), 0.5, 1),), (Box(6, 4, 12, 8),), found())
     read = from_json(Grounding, to_json(written))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
@@ -31,8 +32,14 @@ COORDS: tuple[Coord, Coord, Coord, Coord] = ("x1", "y1", "x2", "y2")
 
 T = TypeVar("T")
 
+
+def _tensor(value: Any) -> Tensor:
+    """Nested lists as float32; JSON has no NaN, so it stands there as null."""
+    return value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=np.float32))
+
+
 _AsList = (
-    PlainValidator(lambda value: value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float32)),
+    PlainValidator(_tensor),
     PlainSerializer(lambda tensor: tensor.double().round(decimals=6).tolist(), return_type=list),
 )
 
