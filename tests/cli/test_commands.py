@@ -67,10 +67,10 @@ def test_a_folder_run_writes_pictures_and_results_and_goes_on_where_it_stopped(t
 def test_json_lines_are_groundings_and_nothing_else_is_on_stdout(tmp_path: Path, model: Path) -> None:
     images = pictures(tmp_path / "images", 2)
     (images / "list.jsonl").write_text('{"image": "p0.png"}\n{"image": "p0.png", "query": "cup", "id": "second"}\n')
-    result = run("ground", images / "list.jsonl", "--query", "red box", "--model", model, "--json", *SHORT)
+    result = run("ground", images / "list.jsonl", "--query", "red :dog: box", "--model", model, "--json", *SHORT)
     assert result.exit_code == 0, result.stderr
     found = [from_json(Grounding, line) for line in result.stdout.splitlines()]
-    assert [(g.id, g.found.query) for g in found] == [("p0", "red box"), ("second", "cup")]
+    assert [(g.id, g.found.query) for g in found] == [("p0", "red :dog: box"), ("second", "cup")]
     assert all(len(g.found.responses) == 3 for g in found)
 
 
@@ -158,6 +158,12 @@ def test_doctor_finds_nothing_broken_in_a_real_class(model: Path) -> None:
     assert findings["live reading equals replay"]["ok"] is True
     assert findings["one image token per cell"]["ok"] is True
     assert findings["a drawn square is found"]["ok"] is None, "random weights find nothing"
+
+
+def test_a_path_with_brackets_is_shown_as_it_is(tmp_path: Path, model: Path) -> None:
+    images, out = pictures(tmp_path / "images", 1), tmp_path / "run [red] :dog:"
+    result = run("ground", images, "--query", "cup", "--model", model, "--out", out, *SHORT)
+    assert f"JSON lie in {out}" in result.stderr
 
 
 def test_models_and_env_name_what_there_is() -> None:

@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-errors = Console(stderr=True)
-results = Console()
+# text as it is: no ":dog:" becomes a picture, no "[x]" of a path is taken for markup, no megabyte of JSON is searched
+# for what could be coloured
+errors = Console(stderr=True, emoji=False, highlight=False, markup=False)
+results = Console(emoji=False, highlight=False, markup=False)
 
 
 def progress() -> Progress:

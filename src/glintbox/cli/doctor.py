@@ -32,8 +32,8 @@ def doctor(
     for finding in examine(lvlm):
         findings.append(finding)
         if not as_json:
-            results.print(f"{MARK[finding.ok]:>8}  {finding.check}: ", end="")
-            results.print(finding.seen, markup=False, highlight=False, soft_wrap=True)
+            results.print(f"{MARK[finding.ok]:>8}  {finding.check}: ", end="", markup=True)
+            results.print(finding.seen, soft_wrap=True)
     if as_json:
         results.print_json(json.dumps([finding._asdict() for finding in findings]))
     if any(finding.ok is False for finding in findings):

@@ -68,7 +68,7 @@ def ground(
     run = _run(out, options | dict(model=model, heads=heads, regressor=regressor, dtype=dtype)) if out else None
     pending = run.pending(jobs) if run else jobs
     if run and len(pending) < len(jobs):
-        errors.print(f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {out}; doing the rest")
+        errors.print(f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {out}; doing the rest", soft_wrap=True)
     if pending:
         grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
         if _work(grounder, pending, run=run, as_json=as_json, options=options):
@@ -90,13 +90,14 @@ def _work(
             grounding, picture = found
             if run:
                 run.save(grounding, picture=picture)
-            results.print(to_json(grounding) if as_json else _line(grounding), soft_wrap=True, markup=False)
+            results.print(to_json(grounding) if as_json else _line(grounding), soft_wrap=True)
             bar.update(task, advance=1)
     for failure in failures:
-        errors.print(f"failed: {failure.id} ({failure.image}): {failure.why}", markup=False, soft_wrap=True)
+        errors.print(f"failed: {failure.id} ({failure.image}): {failure.why}", soft_wrap=True)
     if run:
         run.finish(failures)
-        errors.print(f"{len(jobs) - len(failures)} done, {len(failures)} failed; pictures and JSON lie in {run.folder}")
+        done = len(jobs) - len(failures)
+        errors.print(f"{done} done, {len(failures)} failed; pictures and JSON lie in {run.folder}", soft_wrap=True)
     return failures
 
 

@@ -79,7 +79,7 @@ def show(
         return
     results.print(_table(found))
     for name in ("model", "revision", "model_type", "prompt", "view", "pixels", "moment"):
-        results.print(f"{name}: {getattr(found.setting, name)}", highlight=False, soft_wrap=True)
+        results.print(f"{name}: {getattr(found.setting, name)}", soft_wrap=True)
 
 
 def _table(found: HeadMap) -> object:

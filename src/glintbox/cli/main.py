@@ -31,8 +31,8 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **options)
         except GlintboxError as error:
-            errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
-            errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ", markup=True)
+            errors.print(str(error), soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             errors.print("stopped; what was finished is kept, run the same command again to go on")
