@@ -52,6 +52,25 @@ def test_the_heads_that_look_at_the_object_are_found_and_nothing_is_done_twice(t
     assert lvlm.asked == 13
 
 
+def test_a_full_disk_keeps_the_finished_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples, lvlm, work = cases(tmp_path, 3), Counting({"cup": SCRIPT}), tmp_path / "work"
+    options = dict(sampling=Sampling(n=4), work=work, data="made up", tick=lambda: None)
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if "case-2" in path.name:
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as disk, pytest.raises(BadInput, match=r"case case-2 in .*No space.*run again to go on"):
+        disk.setattr(Path, "write_bytes", full)
+        calibrate(lvlm, samples, **options)  # type: ignore[arg-type]
+    assert sorted(path.name for path in work.iterdir()) == ["case-0.json.gz", "case-1.json.gz"]
+    with pytest.raises(BadInput, match="label more pictures"):
+        calibrate(lvlm, samples, **options)  # type: ignore[arg-type]
+    assert lvlm.asked == 3 + 1, "only the case that was lost is asked again"
+
+
 def test_answers_of_other_settings_are_not_mixed_in(tmp_path: Path) -> None:
     samples, lvlm = cases(tmp_path, 2), ScriptedLVLM({"cup": SCRIPT})
     options = dict(work=tmp_path / "work", data="made up", tick=lambda: None)

@@ -1,19 +1,27 @@
 """From a picture and a query to a Grounding, with a scripted model: what is kept, what is chosen, what is refused."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from glintbox.boxes import Box, iou
+from glintbox import artifacts
+from glintbox.boxes import Box, Size, iou
 from glintbox.collect import candidate_set, sharpest
 from glintbox.errors import BadInput, NoArtifact, SettingMismatch, UnknownName, UnreadableImage
 from glintbox.ground import Grounder
+from glintbox.lvlm.api import Prompt
+from glintbox.lvlm.loading import load
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
 from glintbox.maps import entropy
 from glintbox.records import COORDS, Grounding, Head, HeadMap, Sampling, Watch, from_json, to_json
+from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor, save_regressor
+from tests.lvlm.tiny import tiny_checkpoint
 
 PICTURE = Image.new("RGB", (80, 60), (90, 120, 90))
 TRUTH = Box(16, 12, 32, 24)  # 200, 200, 400, 400 in per mille of 80 x 60
@@ -22,6 +30,8 @@ SCRIPTS = {
     "cup": Script(greedy=BAD, sampled=(FAIR, f"two: {BAD}, {GOOD}", BAD), truth=TRUTH),
     "none": Script(greedy="[]", sampled=("[]", "There are none."), truth=TRUTH),
     "babble": Script(greedy="la la", sampled=("la la", "[200, 200, 4"), truth=TRUTH),
+    "loops": Script(greedy="[2" + "0" * 400, sampled=("[200, 2" + "00" * 200, "[[[[" * 99), truth=TRUTH),
+    "outside": Script(greedy="[1200, 1200, 1500, 1500]", sampled=("[-900, 0, -500, 90]", "[9, 9, 9, 9]"), truth=TRUTH),
 }
 
 
@@ -62,7 +72,10 @@ def test_everything_is_kept_and_survives_json() -> None:
     assert from_json(Grounding, to_json(found)).boxes == found.boxes
 
 
-@pytest.mark.parametrize(("query", "reading"), [("none", "none"), ("babble", "unreadable")])
+@pytest.mark.parametrize(
+    ("query", "reading"),
+    [("none", "none"), ("babble", "unreadable"), ("loops", "unreadable"), ("outside", "unreadable")],
+)
 def test_no_object_and_unreadable_are_told_apart(query: str, reading: str) -> None:
     found = grounder()(PICTURE, query, n=2)
     assert found.boxes == ()
@@ -120,6 +133,61 @@ def test_a_head_map_of_another_model_is_refused_with_the_difference() -> None:
         Grounder(lvlm, heads=head_map(ScriptedLVLM(SCRIPTS)))
     with pytest.raises(SettingMismatch, match="prompt: made under 'paper', here 'scripted'"):
         Grounder(lvlm, heads=head_map(lvlm, prompt="paper"))
+
+
+def a_regressor(lvlm: ScriptedLVLM, *, view: str = "default") -> RegressorBundle:
+    setting = lvlm.card.setting(prompt="scripted", view=view, moment="predicting")
+    return new_regressor(RegressorCard(setting, SHARP[:3], 6, 8))
+
+
+def test_a_regressor_of_another_model_is_refused_with_the_difference() -> None:
+    lvlm = ScriptedLVLM(SCRIPTS, rows=5)
+    with pytest.raises(
+        SettingMismatch, match=r"this regressor belongs .*pixels: made under 'rows=6 cols=8', here 'row"
+    ):
+        Grounder(lvlm, regressor=a_regressor(ScriptedLVLM(SCRIPTS)))
+    assert Grounder(lvlm, regressor=a_regressor(lvlm))(PICTURE, "cup", n=2).method == "acs-learned"
+
+
+def test_artefacts_of_another_checkpoint_are_refused_however_they_are_given(tmp_path: Path) -> None:
+    model, other = (tiny_checkpoint(tmp_path / name, "llava", layers=1) for name in ("here", "there"))
+    setting = load(other).card.setting(prompt="llava", view="default", moment="predicting")
+    heads = HeadMap(setting, "by hand", {coord: (Head(0, 1),) for coord in COORDS})
+    regressor = new_regressor(RegressorCard(setting, (Head(0, 1),), 8, 8))
+    artifacts.save_heads(heads, tmp_path / "map.json")
+    save_regressor(regressor, tmp_path / "regressor.safetensors")
+    odd = r"belongs to another setting \(model: made under 'there@.*', here 'here@.*'\); calibrate one for this model"
+    for given in (heads, tmp_path / "map.json", str(tmp_path / "map.json")):
+        with pytest.raises(SettingMismatch, match=f"this head map {odd}"):
+            Grounder.from_pretrained(model, heads=given)
+    for bundle in (regressor, tmp_path / "regressor.safetensors"):
+        with pytest.raises(SettingMismatch, match=f"this regressor {odd}"):
+            Grounder.from_pretrained(model, regressor=bundle)
+    artifacts.save_heads(heads, model / artifacts.HEADS_FILE)
+    with pytest.raises(SettingMismatch, match=f"this head map {odd}"):
+        Grounder.from_pretrained(model)
+    assert Grounder.from_pretrained(other, heads=tmp_path / "map.json").heads == heads
+
+
+class Thinker(ScriptedLVLM):
+    """Opens a thought in every prompt, and writes coordinates below one."""
+
+    def prompt(self, *words: Any, **options: Any) -> Prompt:
+        asked = super().prompt(*words, **options)
+        frame = asked.frame._replace(size=Size(1, 1))
+        return replace(asked, thinking=True, coordinate_token="first_significant_digit", frame=frame)
+
+
+def test_thoughts_and_the_policy_of_a_prompt_reach_the_candidates() -> None:
+    text = "is it [0.5, 0.5, 0.6, 0.6]?</think>[0.2, 0.05, 0.40, 0.4]"
+    cut = "[0.5, 0.5, 0.6, 0.6]"
+    lvlm = Thinker({"cup": Script(greedy=cut, sampled=(text,), truth=TRUTH)})
+    found = Grounder(lvlm)(PICTURE, "cup", n=1).found
+    assert found.readings == ("unreadable", "boxes"), "greedy never closed its thought"
+    [candidate] = found.candidates
+    assert tuple(candidate.box) == pytest.approx((16, 3, 32, 24))
+    assert candidate.tokens is not None
+    assert [text[token] for token in candidate.tokens] == ["2", "5", "4", "4"]
 
 
 def test_chunked_reading_equals_reading_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

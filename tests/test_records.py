@@ -1,5 +1,7 @@
 """Records: what exists is valid, and JSON out is JSON in."""
 
+import math
+
 import pytest
 import torch
 
@@ -80,8 +82,13 @@ def test_greedy_is_never_among_the_sampled() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n": 0}, "expected n >= 1"),
+        ({"n": 0}, "expected n >= 1 sampled answers, got 0"),
+        ({"n": -3}, "expected n >= 1 sampled answers, got -3"),
         ({"temperature": -0.1}, "expected a temperature >= 0"),
+        ({"temperature": math.nan}, "expected a temperature >= 0, got nan"),
+        ({"temperature": math.inf}, "expected a temperature >= 0, got inf"),
+        ({"top_p": math.nan}, "0 < top_p <= 1, got nan"),
+        ({"top_k": -1}, "top_k >= 0"),
         ({"temperature": 0, "n": 2}, "same answer 2 times"),
         ({"top_p": 0}, "0 < top_p <= 1"),
         ({"max_new_tokens": 0}, "max_new_tokens >= 1"),

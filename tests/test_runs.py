@@ -30,9 +30,17 @@ def test_a_finished_job_is_not_pending_again(tmp_path: Path) -> None:
 
 
 def test_results_of_other_settings_are_not_mixed_and_the_difference_is_named(tmp_path: Path) -> None:
-    Run(tmp_path, {"n": 10, "seed": 0})
+    Run(tmp_path, {"n": 10, "seed": 0}).save(result(), picture=None)
     with pytest.raises(BadInput, match=r"n: there 10, now 5.*choose another --out"):
         Run(tmp_path, {"n": 5, "seed": 0})
+
+
+def test_settings_of_a_run_that_finished_nothing_bind_nobody(tmp_path: Path) -> None:
+    run = Run(tmp_path, {"heads": "wrong.json"})
+    run.finish([Failure("b", "b.png", "empty file")])
+    Run(tmp_path, {"heads": "right.json"}).save(result(), picture=None)
+    with pytest.raises(BadInput, match=r"heads: there 'right\.json', now 'wrong\.json'"):
+        Run(tmp_path, {"heads": "wrong.json"})
 
 
 def test_a_picture_without_its_result_is_not_finished(tmp_path: Path) -> None:
@@ -64,6 +72,8 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(BadInput, match=r"No space left on device.*finished results are kept"):
         run.save(result(), picture=b"other")
+    with pytest.raises(BadInput, match=r"could not write .*failed\.json: .*No space left.*; finished results are kept"):
+        run.finish([Failure("b", "b.png", "empty file")])
     assert run.pending(JOBS) == JOBS[1:]
     assert run.picture("a").read_bytes() == b"png"
     assert not list(tmp_path.glob(".*.part"))
@@ -98,6 +108,12 @@ def test_a_head_map_is_found_in_the_cache_before_the_checkpoint(
     artifacts.save_heads(heads(), own)
     assert where() == own
     assert artifacts.load_heads(own) == heads()
+
+
+def test_a_head_map_that_cannot_be_written_is_refused_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"expected a place for the head map that can be written at .*map\.json, got: "):
+        artifacts.save_heads(heads(), tmp_path / "file" / "map.json")
 
 
 def test_a_file_that_is_no_head_map_is_refused_with_the_field(tmp_path: Path) -> None:

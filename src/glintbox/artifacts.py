@@ -50,8 +50,15 @@ def load_heads(path: Path) -> HeadMap:
 
 
 def save_heads(heads: HeadMap, path: Path) -> None:
-    """Write a head map whole or not at all."""
-    write_whole(path, to_json(heads, indent=2).encode() + b"\n")
+    """Write a head map whole or not at all.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    try:
+        write_whole(path, to_json(heads, indent=2).encode() + b"\n")
+    except OSError as error:
+        raise BadInput(f"expected a place for the head map that can be written at {path}, got: {error}") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

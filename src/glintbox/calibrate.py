@@ -68,7 +68,13 @@ def _made(
         waiting.remove(sample)
         found = candidate_set(answered, lvlm.card, sampling=sampling, setting=setting, watch=watch)
         text = to_json(label(found, sample.truth))
-        write_whole(_file(work, sample), gzip.compress(text.encode(), 1))
+        try:
+            write_whole(_file(work, sample), gzip.compress(text.encode(), 1))
+        except OSError as error:
+            raise BadInput(
+                f"could not keep case {sample.id} in {work}: {error}; "
+                "finished cases are kept, make room and run again to go on"
+            ) from error
         yield from_json(Labelled, text)  # what a resumed run would read, to the last digit
 
 

@@ -6,6 +6,7 @@ in nats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +100,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise BadInput(f"expected n >= 1 sampled answers, got {self.n}")
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise BadInput(f"expected a temperature >= 0, got {self.temperature}")
         if self.temperature == 0 and self.n > 1:
             raise BadInput(f"temperature 0 draws the same answer {self.n} times; use n=1 or a temperature above 0")

@@ -38,7 +38,7 @@ class Run:
         path = folder / SETTINGS
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if path.is_file() and path.read_text() != text:
+            if path.is_file() and path.read_text() != text and self._holds_results():
                 raise BadInput(
                     f"{folder} holds results of other settings ({_difference(path, json.loads(text))}); "
                     "choose another --out or remove the folder"
@@ -74,10 +74,17 @@ class Run:
     def finish(self, failures: Sequence[Failure]) -> None:
         """Leave the list of failed jobs, or none if all went well."""
         path = self.folder / FAILED
-        if failures:
-            write_whole(path, json.dumps([failure._asdict() for failure in failures], indent=2).encode() + b"\n")
-        else:
-            path.unlink(missing_ok=True)
+        try:
+            if failures:
+                write_whole(path, json.dumps([failure._asdict() for failure in failures], indent=2).encode() + b"\n")
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise BadInput(f"could not write {path}: {error}; finished results are kept") from error
+
+    def _holds_results(self) -> bool:
+        """Whether anything was finished here; settings of a run that failed at once bind nobody."""
+        return any(path.name not in (SETTINGS, FAILED) for path in self.folder.glob("*.json"))
 
     def _result(self, job: str) -> Path:
         return self.folder / f"{job}.json"

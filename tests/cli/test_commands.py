@@ -7,16 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from glintbox.artifacts import save_heads
 from glintbox.cli.main import app
 from glintbox.cli.parse import FRAME_OF_FAMILY
 from glintbox.lvlm.families import FAMILIES
-from glintbox.records import Grounding, from_json
+from glintbox.lvlm.loading import load
+from glintbox.records import COORDS, Grounding, Head, HeadMap, from_json
+from glintbox.regressor import RegressorCard, new_regressor, save_regressor
 from tests.lvlm.tiny import picture, tiny_checkpoint
 
 SHORT = ["--n", "2", "--max-new-tokens", "6"]
@@ -106,6 +110,78 @@ def test_bad_input_exits_with_2_and_says_what_to_do(
     result = run("ground", *given)
     assert result.exit_code == 2, result.stderr
     assert message in " ".join(result.stderr.split())
+
+
+def artefacts_of_another(folder: Path, model: Path) -> tuple[Path, Path]:
+    """A head map and a regressor, on disk, of a model that is not `model`."""
+    card = load(model).card
+    setting = replace(card, id="other").setting(prompt="paper", view="default", moment="predicting")
+    heads = HeadMap(setting, "by hand", {coord: (Head(0, 1),) for coord in COORDS})
+    save_heads(heads, folder / "map.json")
+    save_regressor(new_regressor(RegressorCard(setting, (Head(0, 1),), 8, 8)), folder / "learned.safetensors")
+    return folder / "map.json", folder / "learned.safetensors"
+
+
+def test_artefacts_of_another_model_exit_with_2_and_the_difference_and_block_no_folder(
+    tmp_path: Path, model: Path
+) -> None:
+    images, out = pictures(tmp_path / "images", 1), tmp_path / "out"
+    heads, regressor = artefacts_of_another(tmp_path, model)
+    words = ["ground", images, "--query", "cup", "--model", model, "--out", out, *SHORT]
+    for option, file, what in (("--heads", heads, "head map"), ("--regressor", regressor, "regressor")):
+        result = run(*words, option, file)
+        told = " ".join(result.stderr.split())
+        assert result.exit_code == 2
+        assert (
+            f"SettingMismatch: this {what} belongs to another setting (model: made under 'other', here 'tiny@" in told
+        )
+    assert run(*words).exit_code == 0, "a run that finished nothing leaves the folder free"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--device", "gpu"], "expected a device that this machine has (auto, cpu, cuda, cuda:1 …), got 'gpu'"),
+        (["--dtype", "int3"], "expected dtype auto, float32, bfloat16, float16, got 'int3'"),
+        (["--out", "x.png/out"], "expected an output folder that can be written at x.png/out"),
+        (["--temperature", "nan"], "expected a temperature >= 0, got nan"),
+    ],
+)
+def test_a_bad_option_exits_with_2_and_one_message(
+    words: list[str], message: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(64, 48).save("x.png")
+    result = run("ground", "x.png", "--query", "cup", "--model", model, *words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_a_disk_that_fills_up_in_a_run_keeps_what_was_finished(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, out = pictures(tmp_path / "images", 3), tmp_path / "out"
+    words = ["ground", images, "--query", "cup", "--model", model, "--out", out, *SHORT]
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if "p1.json" in path.name:
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", full)
+        stopped = run(*words)
+    told = " ".join(stopped.stderr.split())
+    assert stopped.exit_code == 2
+    assert "could not write the result of p1" in told and "make room and run again to go on" in told
+    assert [path.name for path in sorted(out.glob("p*.json"))] == ["p0.json"]
+    kept = (out / "p0.json").stat().st_mtime_ns
+    again = run(*words)
+    assert again.exit_code == 0 and "1 of 3 are finished" in again.stderr
+    assert (out / "p0.json").stat().st_mtime_ns == kept
+    assert len(list(out.glob("p*.json"))) == 3
 
 
 def test_a_query_that_cannot_be_asked_fails_alone(tmp_path: Path, model: Path) -> None:

@@ -123,6 +123,16 @@ def test_the_repaint_law_notices_tiles_that_are_not_stitched() -> None:
     assert strayed(loaded, WIDE, {"tiles": unstitched}) != []
 
 
+@pytest.mark.parametrize("model_type", ["llava_next", "llava_onevision"])
+def test_the_repaint_law_notices_newline_tokens_that_are_taken_for_cells(model_type: str) -> None:
+    loaded = tiny_loaded(model_type)
+    prompt = make_prompt(loaded, picture(*WIDE), "box", id="", text="short")
+    columns = image_columns({"input_ids": prompt.ids[None]}, loaded.model.config)
+    grid = prompt.views["tiles"].grid
+    shifted = View(columns[prompt.views["default"].grid.cells :][: grid.cells], grid)
+    assert len(strayed(loaded, WIDE, {"tiles": shifted})) >= 3
+
+
 @pytest.mark.parametrize("size", [Size(448, 448), Size(40, 30), WIDE, TALL], ids=str)
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_every_view_has_one_image_token_per_cell(model_type: str, size: Size) -> None:

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, decoders, models
 
 from glintbox.errors import BadContract
 from glintbox.lvlm.spans import token_spans
+from glintbox.parsing import scan, tokens_of
 from tests.lvlm.tiny_text import byte_level_tokenizer, llama_tokenizer, qwen_tokenizer
 
 TEXTS = [
@@ -83,6 +84,31 @@ def test_fused_punctuation_is_one_span() -> None:
     text, spans = token_spans(tokenizer, ids)
     pieces = [text[a:b] for a, b in spans]
     assert pieces == ['"', "bbox", "_", "2", "d", '":', " [[", "1", "2"]
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_coordinate_is_found_by_its_place_and_not_by_its_digits(name: str) -> None:
+    tokenizer = TOKENIZERS[name]()
+    written = '200 杯: {"label": "200, 40", "bbox_2d": [200, 40, 400, 200]}'
+    ids = tokenizer(written, add_special_tokens=False)["input_ids"]
+    text, spans = token_spans(tokenizer, ids)
+    [box] = scan(text).boxes
+    tokens = tokens_of(box, text, spans)
+    start = written.index("[200")
+    places = [start + 1, start + 6, start + 10, start + 15]
+    assert tokens is not None
+    assert all(spans[token][0] <= place < spans[token][1] for token, place in zip(tokens, places, strict=True))
+    assert [text[slice(*spans[token])].strip(" [")[:1] for token in tokens] == ["2", "4", "4", "2"]
+
+
+def test_a_number_that_is_one_token_with_what_stands_before_it_is_found() -> None:
+    core = Tokenizer(models.WordLevel({"[UNK]": 0, "Ġ[": 1, "200": 2, ",Ġ40": 3, ",Ġ": 4, "]": 5}, unk_token="[UNK]"))  # type: ignore[call-arg]
+    core.decoder = decoders.ByteLevel()
+    tokenizer: Any = transformers.PreTrainedTokenizerFast(tokenizer_object=core)
+    text, spans = token_spans(tokenizer, [1, 2, 3, 4, 2, 3, 5])
+    [box] = scan(text).boxes
+    assert text == " [200, 40, 200, 40]"
+    assert tokens_of(box, text, spans) == (1, 2, 4, 5)
 
 
 def test_special_tokens_are_kept_but_for_the_end() -> None:

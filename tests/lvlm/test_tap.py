@@ -89,6 +89,28 @@ def test_bfloat16_rows_are_near_eager_float32_rows():
     assert float(off.mean()) < 2e-3 and float(off.max()) < 0.15
 
 
+def test_dot_products_and_shares_of_bfloat16_are_computed_in_float32():
+    draw = torch.Generator().manual_seed(0)
+    query, keys = torch.randn(5, 6, 8, generator=draw).bfloat16(), torch.randn(2, 7, 8, generator=draw).bfloat16()
+    for heads in (torch.arange(6), torch.tensor([4, 1])):
+        exact = scores(query[:, heads].float(), keys.float(), heads, 3)
+        assert scores(query[:, heads], keys, heads, 3).dtype == torch.float32
+        assert torch.equal(scores(query[:, heads], keys, heads, 3), exact)
+    total = scores_of_everything(
+        decoder_of("qwen2_5_vl", model=tiny_model("qwen2_5_vl", dtype=torch.bfloat16)), asked("qwen2_5_vl")
+    )
+    assert torch.allclose(total, torch.ones_like(total), atol=1e-6), "bfloat16 shares would be off by 1e-3"
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_the_first_token_of_every_answer_is_predicted_by_the_last_token_of_the_prompt(model_type):
+    decoder, prompt = decoder_of(model_type), asked(model_type)
+    answers = answer(decoder, [prompt], FREE, Watch())
+    read = only(answers).read([Site(-1, len(prompt.ids) - 1), *(Site(r, 0) for r in range(4))], Watch())
+    assert torch.equal(read, read[:1].expand_as(read))
+    assert float(read.std()) > 0
+
+
 def test_only_the_text_decoder_runs_through_the_tap_and_everything_is_restored():
     model = tiny_model_once("llava")
     before = (model.config.vision_config._attn_implementation, model.config._attn_implementation)

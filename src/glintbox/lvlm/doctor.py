@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from glintbox.boxes import Box, iou
-from glintbox.errors import GlintboxError
+from glintbox.errors import BadContract, GlintboxError
 from glintbox.lvlm import seams
 from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.hf import HuggingFaceLVLM
@@ -87,6 +87,8 @@ def _eager_row(lvlm: HuggingFaceLVLM, prompt: Prompt, layer: int, view: str) -> 
             )
     finally:
         model.set_attn_implementation({"text_config": before})
+    if not output.attentions:  # what transformers gives, without an error, under any other implementation
+        raise BadContract(f"expected eager attention of {type(model).__name__} to compare with, got none")
     row: Tensor = output.attentions[layer][0, :, -1].float().cpu()
     return row[:, prompt.views[view].columns]
 

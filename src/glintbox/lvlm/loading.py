@@ -6,14 +6,18 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 
-from glintbox.errors import BadContract, BadInput, UnknownName
+from glintbox.errors import BadContract, BadInput, OutOfMemory, UnknownName
+from glintbox.lvlm import seams
 from glintbox.lvlm.api import ModelCard
 from glintbox.lvlm.families import Family, family_of
 from glintbox.lvlm.processors import load_processor, pixel_budget
@@ -23,6 +27,10 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 WEIGHTS = ("*.safetensors", "*.bin")
 SAMPLED = 1 << 16
 """Bytes of each of the pieces of a large weights file that go into a folder's hash."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_DAMAGED = (OSError, ValueError, ImportError, AttributeError, SafetensorError, StrictDataclassError)
+"""What transformers throws at files that are missing, damaged, or in need of a package that is not installed."""
 
 
 class Loaded(NamedTuple):
@@ -61,28 +69,30 @@ def load(
     device: "auto" takes the GPU where there is one. dtype: "auto" is the checkpoint's own. revision: hub only.
 
     Raises:
-        BadInput: no such folder, no configuration or weights in it, or the hub does not give them.
+        BadInput: no such folder, a part of it is missing or damaged, the hub does not give it, or no such device or
+            dtype.
         UnknownName: a model type without a family (lists those there are), or a prompt name that does not exist.
         BadContract: weights that do not fill the model, no chat template, or no layer with a global attention map.
+        OutOfMemory: the device does not hold the weights.
     """
+    place, kind = _device(device), _dtype(dtype)
     on_hub = _is_hub_name(name_or_folder)
     source = _hub_source(str(name_or_folder), revision) if on_hub else _folder_source(name_or_folder)
     family_of(_model_type(source))
-    config = AutoConfig.from_pretrained(source.place, revision=source.commit)
-    processor = load_processor(source.place, config, source.commit)
-    model = _model(source, config, dtype).to(_device(device))
-    return assemble(model, processor, id=source.id, revision=source.revision)
+    with _opening("a configuration", source):
+        config = AutoConfig.from_pretrained(source.place, revision=source.commit)
+    with _opening("tokenizer and processor settings", source):
+        processor = load_processor(source.place, config, source.commit)
+    with _opening("weights", source):
+        model = _model(source, config, kind if kind != "auto" else _dtype(config.dtype or "auto"))
+    return assemble(_moved(model, place, source.id), processor, id=source.id, revision=source.revision)
 
 
 def assemble(model: Any, processor: Any, *, id: str, revision: str) -> Loaded:
     """Join a model and its processor that are in memory; errors as in `load`."""
     config = model.config
     family = family_of(config.model_type)
-    if getattr(processor, "chat_template", None) is None:
-        raise BadContract(
-            f"expected a chat template with {id}, got none in chat_template.jinja, chat_template.json or "
-            "tokenizer_config.json; put the one of the model's authors there"
-        )
+    _refuse_unusable(model, processor, id)
     text = config.get_text_config()
     excluded = _excluded_layers(text)
     usable = tuple(layer for layer in range(text.num_hidden_layers) if layer not in excluded)
@@ -103,6 +113,23 @@ def assemble(model: Any, processor: Any, *, id: str, revision: str) -> Loaded:
     if prompt not in PROMPTS:
         raise UnknownName("prompt", prompt, PROMPTS)
     return Loaded(model.eval().requires_grad_(False), processor, processor.tokenizer, family, card, prompt)
+
+
+def _refuse_unusable(model: Any, processor: Any, id: str) -> None:
+    """Refuse what would fail later in words that nobody understands."""
+    if getattr(processor, "chat_template", None) is None:
+        raise BadContract(
+            f"expected a chat template with {id}, got none in chat_template.jinja, chat_template.json or "
+            "tokenizer_config.json; put the one of the model's authors there"
+        )
+    if getattr(processor, "patch_size", 0) is None:
+        raise BadContract(f"expected a patch_size with {id}, got none in processor_config.json; put the model's there")
+    places, parts = sorted({str(weight.device) for weight in model.parameters()}), getattr(model, "tp_size", None) or 1
+    if len(places) > 1 or parts > 1:
+        raise BadContract(
+            f"expected all of {id} on one device, got {parts} parts on {', '.join(places)}; load it without "
+            "device_map, offloading and tensor parallelism"
+        )
 
 
 def eos_ids(loaded: Loaded) -> frozenset[int]:
@@ -178,10 +205,43 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+@contextmanager
+def _opening(part: str, source: Source) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        raise BadInput(f"expected {part} of {source.id}, got: {error}") from error
+
+
 def _device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without this kind of device
+        raise BadInput(
+            f"expected a device that this machine has (auto, cpu, cuda, cuda:1 …), got {str(device)!r}: {error}"
+        ) from error
+
+
+def _dtype(dtype: str | torch.dtype) -> str | torch.dtype:
+    name = str(dtype).removeprefix("torch.")
+    if name != "auto" and name not in DTYPES:
+        raise BadInput(f"expected dtype auto, {', '.join(DTYPES)}, got {name!r}; choose one of these")
+    return DTYPES.get(name, "auto")
+
+
+def _moved(model: Any, device: torch.device, id: str) -> Any:
+    try:
+        return model.to(device)
+    except RuntimeError as error:
+        if not seams.ran_out(error):
+            raise
+        size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        raise OutOfMemory(
+            f"{device} does not hold the weights of {id}, {size / 2**30:.1f} GiB in {model.dtype}; "
+            "use dtype bfloat16, another device or a smaller model"
+        ) from error
 
 
 def _model(source: Source, config: Any, dtype: str | torch.dtype) -> Any:
@@ -189,17 +249,14 @@ def _model(source: Source, config: Any, dtype: str | torch.dtype) -> Any:
 
     transformers fills weights that a checkpoint lacks with random numbers and only logs it; here it is an error.
     """
-    try:
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            source.place,
-            config=config,
-            dtype=dtype,
-            revision=source.commit,
-            attn_implementation="sdpa",
-            output_loading_info=True,
-        )
-    except OSError as error:
-        raise BadInput(f"expected weights of {source.id}, got: {error}") from error
+    model, report = AutoModelForImageTextToText.from_pretrained(
+        source.place,
+        config=config,
+        dtype=dtype,
+        revision=source.commit,
+        attn_implementation="sdpa",
+        output_loading_info=True,
+    )
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if lacking:
         raise BadContract(

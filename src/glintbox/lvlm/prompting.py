@@ -51,8 +51,13 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
     limit = config.get_text_config().max_position_embeddings
     if len(ids) > limit:
         raise BadInput(f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture")
-    views = checked_views(loaded.family, inputs, size, loaded.processor, config)
     columns = image_columns(inputs, config)
+    if not len(columns):
+        raise BadContract(
+            f"expected image tokens of id {config.image_token_id} in the prompt, got none; "
+            "a file of the tokenizer is missing or belongs to another model"
+        )
+    views = checked_views(loaded.family, inputs, size, loaded.processor, config)
     return Prompt(
         id=id,
         image=size,
