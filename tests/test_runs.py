@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_a_head_map_that_cannot_be_written_is_refused_by_its_place(tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"expected a place for the head map that can be written at .*map\.json, got: "):
         artifacts.save_heads(heads(), tmp_path / "file" / "map.json")
+
+
+def test_each_setting_of_a_model_has_a_cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLINTBOX_CACHE", str(tmp_path))
+    other = replace(SETTING, pixels="min=1 max=4")
+    artifacts.save_heads(heads(), artifacts.cache_folder(SETTING) / artifacts.HEADS_FILE)
+    assert artifacts.find(artifacts.HEADS_FILE, setting=SETTING, checkpoint=None) is not None
+    assert artifacts.find(artifacts.HEADS_FILE, setting=other, checkpoint=None) is None
+
+
+def test_an_empty_variable_moves_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLINTBOX_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert artifacts.cache_root() == Path("~/.cache/glintbox").expanduser()
 
 
 def test_a_file_that_is_no_head_map_is_refused_with_the_field(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import fields
@@ -16,11 +17,17 @@ HEADS_FILE = "glintbox_heads.json"
 REGRESSOR_FILE = "glintbox_regressor.safetensors"
 
 
+def cache_root() -> Path:
+    """The user's folder for all artefacts; `GLINTBOX_CACHE` moves it, else the XDG cache holds it."""
+    base = os.environ.get("GLINTBOX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "glintbox"
+    return Path(base).expanduser()
+
+
 def cache_folder(setting: Setting) -> Path:
-    """The user's folder for one model's artefacts; `GLINTBOX_CACHE` moves it, else the XDG cache holds it."""
-    base = os.environ.get("GLINTBOX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "glintbox"
+    """The user's folder for the artefacts of one setting; those of other settings of the same model lie beside it."""
+    digest = hashlib.sha256(to_json(setting).encode()).hexdigest()
     name = re.sub(r"[^A-Za-z0-9._-]+", "--", f"{setting.model}@{setting.revision}")
-    return Path(base).expanduser() / name
+    return cache_root() / f"{name}@{digest[:8]}"
 
 
 def find(file: str, *, setting: Setting, checkpoint: Path | None) -> Path | None:

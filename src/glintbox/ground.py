@@ -43,7 +43,7 @@ class Grounder:
         self.prompt = prompt or lvlm.default_prompt
         for artefact, what in ((heads, "head map"), (regressor, "regressor")):
             if artefact is not None:
-                artifacts.require_equal(artefact.setting, self._setting(artefact.setting), what=what)
+                _require_fit(lvlm, self.prompt, artefact.setting, what)
 
     @classmethod
     def from_pretrained(
@@ -66,20 +66,20 @@ class Grounder:
         """
         from glintbox.lvlm.hf import HuggingFaceLVLM  # the extra weight of transformers, only where a model is loaded
 
-        source = embedded.folder() if str(name_or_folder) == embedded.NAME else name_or_folder
+        source = embedded.source(name_or_folder)
         lvlm = HuggingFaceLVLM.from_pretrained(source, device=device, dtype=dtype)
-        checkpoint = Path(source) if Path(source).is_dir() else None
+        checkpoint = Path(source).expanduser()
         setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
-        find = partial(artifacts.find, setting=setting, checkpoint=checkpoint)
-        if heads is None:
-            heads = find(artifacts.HEADS_FILE)
-        if regressor is None:
-            regressor = find(artifacts.REGRESSOR_FILE)
-        return cls(
-            lvlm,
-            heads=artifacts.load_heads(Path(heads)) if isinstance(heads, str | Path) else heads,
-            regressor=load_regressor(Path(regressor)) if isinstance(regressor, str | Path) else regressor,
-        )
+        find = partial(artifacts.find, setting=setting, checkpoint=checkpoint if checkpoint.is_dir() else None)
+        heads = heads or find(artifacts.HEADS_FILE)
+        if isinstance(heads, str | Path):
+            path, heads = heads, artifacts.load_heads(Path(heads))
+            _require_fit(lvlm, lvlm.default_prompt, heads.setting, f"head map in {path}")
+        regressor = regressor or find(artifacts.REGRESSOR_FILE)
+        if isinstance(regressor, str | Path):
+            path, regressor = regressor, load_regressor(Path(regressor))
+            _require_fit(lvlm, lvlm.default_prompt, regressor.setting, f"regressor in {path}")
+        return cls(lvlm, heads=heads, regressor=regressor)
 
     @overload
     def __call__(self, image: Picture, query: str, **options: Any) -> Grounding: ...
@@ -166,10 +166,6 @@ class Grounder:
     def _view(self) -> str:
         return self.heads.setting.view if self.heads else "default"
 
-    def _setting(self, like: Setting) -> Setting:
-        """This model's setting, seen through an artefact's view and moment."""
-        return self.lvlm.card.setting(prompt=self.prompt, view=like.view, moment=like.moment)
-
     def _chosen(self, name: str | Selector, *, multiple: bool) -> tuple[Selector, tuple[str, ...]]:
         if isinstance(name, Selector):
             return name, ()
@@ -214,6 +210,11 @@ class _Opened:
         if self._last is None or self._last[0] is not picture:
             self._last = (picture, open_image(picture))
         return self._last[1]
+
+
+def _require_fit(lvlm: LVLM, prompt: str, made: Setting, what: str) -> None:
+    """Refuse an artefact of another model, prompt or budget; its view and moment are its own to choose."""
+    artifacts.require_equal(made, lvlm.card.setting(prompt=prompt, view=made.view, moment=made.moment), what=what)
 
 
 def _name(picture: Picture) -> str:

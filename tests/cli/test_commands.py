@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from glintbox.cli.main import app
 from glintbox.cli.parse import FRAME_OF_FAMILY
 from glintbox.lvlm.families import FAMILIES
 from glintbox.lvlm.loading import load
-from glintbox.records import COORDS, Grounding, Head, HeadMap, from_json
+from glintbox.records import COORDS, Grounding, Head, HeadMap, Setting, from_json, to_json
 from glintbox.regressor import RegressorCard, new_regressor, save_regressor
 from tests.lvlm.tiny import picture, tiny_checkpoint
 
@@ -42,6 +43,11 @@ def pictures(folder: Path, count: int) -> Path:
     for k in range(count):
         picture(64 + 16 * k, 48, seed=k).save(folder / f"p{k}.png")
     return folder
+
+
+def made_picture(folder: Path) -> Path:
+    picture(64, 48).save(folder / "one.png")
+    return folder / "one.png"
 
 
 def run(*words: object) -> Result:
@@ -133,7 +139,8 @@ def test_artefacts_of_another_model_exit_with_2_and_the_difference_and_block_no_
         told = " ".join(result.stderr.split())
         assert result.exit_code == 2
         assert (
-            f"SettingMismatch: this {what} belongs to another setting (model: made under 'other', here 'tiny@" in told
+            f"SettingMismatch: this {what} in {file} belongs to another setting (model: made under 'other', here 'tiny@"
+            in told
         )
     assert run(*words).exit_code == 0, "a run that finished nothing leaves the folder free"
 
@@ -260,5 +267,13 @@ def test_scenes_and_calibration_work_together(tmp_path: Path, model: Path) -> No
     result = run("heads", "calibrate", *words, "--model", model, "--no-small", "--limit", "2", "--n", "2")
     assert result.exit_code == 2, "random weights write no boxes"
     assert "label more pictures" in " ".join(result.stderr.split())
+    # a head map beside the weights that does not fit is named, and does not keep its user from making one that does
+    other = HeadMap(Setting("other", "1", "qwen3_vl", "paper", "default", ""), "by hand", {"x1": (Head(0, 0),)})
+    kept = shutil.copytree(model, tmp_path / "kept") / "glintbox_heads.json"
+    kept.write_text(to_json(other))
+    refused = run("ground", made_picture(tmp_path), "--query", "cup", "--model", kept.parent, *SHORT)
+    assert refused.exit_code == 2 and f"head map in {kept} belongs to another setting" in refused.stderr
+    again = run("heads", "calibrate", *words, "--model", kept.parent, "--no-small", "--limit", "2", "--n", "2")
+    assert "label more pictures" in " ".join(again.stderr.split())
     shown = run("heads", "show", "--model", model)
     assert shown.exit_code == 2 and "glintbox heads calibrate" in shown.stderr

@@ -25,9 +25,8 @@ def doctor(
     Check on real weights what the tests check on small ones: grid, captured attention, replay, coordinates. Exit 1 if
     something is broken.
     """
-    source = embedded.folder() if model == embedded.NAME else model
     with errors.status("loading"):
-        lvlm = HuggingFaceLVLM.from_pretrained(source, device=device, dtype=dtype)
+        lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
     findings = []
     for finding in examine(lvlm):
         findings.append(finding)

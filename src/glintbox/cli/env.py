@@ -11,6 +11,7 @@ from typing import Annotated
 import torch
 import typer
 
+from glintbox.artifacts import cache_root
 from glintbox.cli.console import results, table
 
 PACKAGES = ("glintbox", "torch", "transformers", "numpy", "pillow", "scipy", "matplotlib", "torchvision")
@@ -30,7 +31,7 @@ def env(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["gpu"] = ", ".join(gpus) or "none"
     facts["torch threads"] = str(torch.get_num_threads())
-    facts["cache"] = os.environ.get("GLINTBOX_CACHE", "~/.cache/glintbox")
+    facts["cache"] = str(cache_root())
     if as_json:
         results.print_json(json.dumps(facts))
     else:

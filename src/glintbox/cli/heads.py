@@ -14,6 +14,7 @@ from glintbox.cli.ground import AsJson, Device, Dtype, Model
 from glintbox.datasets.coco import coco_samples
 from glintbox.errors import NoArtifact
 from glintbox.ground import Grounder
+from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.records import HeadMap, Sampling, to_json
 
 Data = Annotated[Path, typer.Option(help="COCO-style instances JSON with true boxes.")]
@@ -42,7 +43,8 @@ def calibrate(
     sampling = Sampling(n=n, temperature=temperature, greedy_too=False)
     area = (0.001, 0.01) if small else None
     cases = list(coco_samples(data, images, area=area, limit=limit))
-    lvlm = Grounder.from_pretrained(model, device=device, dtype=dtype).lvlm
+    # the model alone: an old head map of another setting must not stand in the way of a new one
+    lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
     cache = artifacts.cache_folder(setting)
     with progress() as bar:

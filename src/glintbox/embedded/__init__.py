@@ -11,3 +11,8 @@ NAME = "embedded"
 def folder() -> Path:
     """The checkpoint folder: weights, tokenizer, processor, configs and head map."""
     return Path(__file__).parent / "qwen3_vl_scenes"
+
+
+def source(name: str | Path) -> str | Path:
+    """A hub name or folder as it is, and the model in the box for its name."""
+    return folder() if str(name) == NAME else name
