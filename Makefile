@@ -22,16 +22,16 @@ demo: .venv/main  ## ground the example scenes with the model in the box; pictur
 	@echo "Look at the pictures in demo/: candidates thin, greedy dashed, the chosen box bold with its score."
 
 test: .venv/dev  ## every test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 test-fast: .venv/dev  ## without the slow ones
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 check: .venv/dev  ## format, lint, types, tests: what CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 format: .venv/dev
 	$(BIN)/ruff format .
