@@ -44,6 +44,34 @@ def test_settings_of_a_run_that_finished_nothing_bind_nobody(tmp_path: Path) -> 
         Run(tmp_path, {"heads": "wrong.json"})
 
 
+def test_what_is_known_later_binds_as_well(tmp_path: Path) -> None:
+    run = Run(tmp_path, {"n": 10})
+    run.agree({"head map": "abc"})
+    run.save(result(), picture=None)
+    again = Run(tmp_path, {"n": 10})
+    again.agree({"head map": "abc"})
+    with pytest.raises(BadInput, match="head map: there 'abc', now 'def'"):
+        again.agree({"head map": "def"})
+
+
+@pytest.mark.parametrize("other", [Job("a", "a.png", "dog"), Job("a", "other/a.png", "cup")])
+def test_a_result_of_another_query_or_picture_is_not_taken_for_this_one(tmp_path: Path, other: Job) -> None:
+    run = Run(tmp_path, {})
+    run.pending(JOBS)
+    run.save(result(), picture=None)
+    with pytest.raises(BadInput, match=r"holds a result 'a' of picture and query .*a\.png', 'cup'\], now it is"):
+        Run(tmp_path, {}).pending((other,))
+    assert Run(tmp_path, {}).pending(JOBS) == JOBS[1:]
+    assert Run(tmp_path, {}).pending((Job("c", "a.png", "dog"),)) == (Job("c", "a.png", "dog"),)
+
+
+def test_settings_that_are_no_json_are_refused_where_there_are_results(tmp_path: Path) -> None:
+    Run(tmp_path, {}).save(result(), picture=None)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(BadInput, match="got what is no JSON; remove"):
+        Run(tmp_path, {})
+
+
 def test_a_picture_without_its_result_is_not_finished(tmp_path: Path) -> None:
     run = Run(tmp_path, {})
     artifacts.write_whole(run.picture("a"), b"png")
@@ -75,6 +103,7 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path, monkeypatch: pytest
         run.save(result(), picture=b"other")
     with pytest.raises(BadInput, match=r"could not write .*failed\.json: .*No space left.*; finished results are kept"):
         run.finish([Failure("b", "b.png", "empty file")])
+    monkeypatch.undo()
     assert run.pending(JOBS) == JOBS[1:]
     assert run.picture("a").read_bytes() == b"png"
     assert not list(tmp_path.glob(".*.part"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -19,8 +20,8 @@ from glintbox.collect import Keep, candidate_set, sharpest
 from glintbox.errors import BadInput
 from glintbox.images import open_image
 from glintbox.lvlm.api import LVLM
-from glintbox.records import CandidateSet, Grounding, HeadMap, HeadStats, Sampling, Selector, Setting, Watch
-from glintbox.regressor import RegressorBundle, load_regressor
+from glintbox.records import CandidateSet, Grounding, HeadMap, HeadStats, Sampling, Selector, Setting, Watch, to_json
+from glintbox.regressor import RegressorBundle, fingerprint, load_regressor
 from glintbox.selectors import best_selector, selector
 
 Picture = str | Path | Image | npt.NDArray[Any]
@@ -161,6 +162,15 @@ class Grounder:
                 corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
                 rows.append((score, {"score": score, "label": label, "box": corners}))
         return [row for score, row in sorted(rows, key=lambda pair: -pair[0]) if score >= threshold]
+
+    def made_with(self) -> dict[str, Any]:
+        """Model and artefacts by content: where this and the options of a call are equal, results are."""
+        heads, regressor = self.heads, self.regressor
+        return {
+            "setting": asdict(self.lvlm.card.setting(prompt=self.prompt, view=self._view, moment="predicting")),
+            "head map": heads and hashlib.sha256(to_json(heads).encode()).hexdigest()[:12],
+            "regressor weights": regressor and fingerprint(regressor),
+        }
 
     @property
     def _view(self) -> str:

@@ -5,6 +5,7 @@ On disk it is a safetensors file and a JSON beside it that says for which settin
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -122,9 +123,18 @@ def new_regressor(card: RegressorCard) -> RegressorBundle:
 def save_regressor(bundle: RegressorBundle, path: Path) -> None:
     """Write the weights to `path` (.safetensors) and the card beside it (.json)."""
     _check_suffix(path)
-    weights = {name: value.contiguous().cpu() for name, value in bundle.network.state_dict().items()}
-    write_whole(path, save(weights))
+    write_whole(path, _weights(bundle))
     write_whole(path.with_suffix(".json"), to_json(bundle.card, indent=2).encode() + b"\n")
+
+
+def _weights(bundle: RegressorBundle) -> bytes:
+    """The weights as safetensors."""
+    return save({name: value.contiguous().cpu() for name, value in bundle.network.state_dict().items()})
+
+
+def fingerprint(bundle: RegressorBundle) -> str:
+    """Hash of card and weights."""
+    return hashlib.sha256(to_json(bundle.card).encode() + _weights(bundle)).hexdigest()[:12]
 
 
 def load_regressor(path: Path) -> RegressorBundle:

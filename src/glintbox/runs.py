@@ -14,6 +14,7 @@ from glintbox.records import Grounding, to_json
 
 SETTINGS = "settings.json"
 FAILED = "failed.json"
+JOBS = "jobs"
 
 
 class Failure(NamedTuple):
@@ -25,35 +26,56 @@ class Failure(NamedTuple):
 
 
 class Run:
-    """An output folder: `ID.json` marks a finished job and is written last; `ID.png` is its picture."""
+    """An output folder: `ID.json` marks a finished job and is written last; `ID.png` is its picture.
+
+    `settings.json` holds what the results depend on, and by id the picture and query of every job.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Open or start a run.
+        """Open or start a run; errors as in `agree`."""
+        self.folder = folder
+        if not self._holds_results():
+            self._remember({})
+        self.agree(settings)
+
+    def agree(self, settings: Mapping[str, Any]) -> None:
+        """Remember what results depend on, beside what is remembered already.
 
         Raises:
-            BadInput: the folder cannot be written, or holds results of other settings.
+            BadInput: the folder cannot be written, or holds results that depend on something else.
         """
-        self.folder = folder
-        text = json.dumps(settings, indent=2, sort_keys=True, default=str) + "\n"
-        path = folder / SETTINGS
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if path.is_file() and path.read_text() != text and self._holds_results():
-                raise BadInput(
-                    f"{folder} holds results of other settings ({_difference(path, json.loads(text))}); "
-                    "choose another --out or remove the folder"
-                )
-            write_whole(path, text.encode())
-        except OSError as error:
-            raise BadInput(f"expected an output folder that can be written at {folder}, got: {error}") from error
+        now = json.loads(json.dumps(settings, default=str))
+        before = self._remembered()
+        odd = [key for key in sorted(now) if key in before and before[key] != now[key]]
+        if odd:
+            told = "; ".join(f"{key}: there {before[key]!r}, now {now[key]!r}" for key in odd)
+            raise BadInput(
+                f"{self.folder} holds results of other settings ({told}); choose another --out or remove the folder"
+            )
+        self._remember(before | now)
 
     def picture(self, job: str) -> Path:
         """Where the picture of a job lies."""
         return self.folder / f"{job}.png"
 
     def pending(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
-        """The jobs without a finished result."""
-        return tuple(job for job in jobs if not self._result(job.id).is_file())
+        """The jobs without a finished result.
+
+        Raises:
+            BadInput: a finished result of such an id is of another picture or query.
+        """
+        before = self._remembered()
+        known: dict[str, list[str]] = before.get(JOBS, {})
+        now = {job.id: [_place(job.image), job.query] for job in jobs}
+        finished = {job.id for job in jobs if self._result(job.id).is_file()}
+        for job in sorted(finished & set(known)):
+            if known[job] != now[job]:
+                raise BadInput(
+                    f"{self.folder} holds a result {job!r} of picture and query {known[job]}, now it is {now[job]}; "
+                    "choose another --out, or give ids in a .jsonl list"
+                )
+        self._remember(before | {JOBS: known | now})
+        return tuple(job for job in jobs if job.id not in finished)
 
     def save(self, found: Grounding, *, picture: bytes | None) -> None:
         """Write picture, then result, each whole or not at all.
@@ -86,14 +108,24 @@ class Run:
         """Whether anything was finished here; settings of a run that failed at once bind nobody."""
         return any(path.name not in (SETTINGS, FAILED) for path in self.folder.glob("*.json"))
 
+    def _remembered(self) -> dict[str, Any]:
+        path = self.folder / SETTINGS
+        try:
+            return dict(json.loads(path.read_text())) if path.is_file() else {}
+        except ValueError as error:
+            raise BadInput(
+                f"expected the settings of a run in {path}, got what is no JSON; remove {self.folder}"
+            ) from error
+
+    def _remember(self, settings: Mapping[str, Any]) -> None:
+        try:
+            write_whole(self.folder / SETTINGS, json.dumps(settings, indent=2, sort_keys=True).encode() + b"\n")
+        except OSError as error:
+            raise BadInput(f"expected an output folder that can be written at {self.folder}, got: {error}") from error
+
     def _result(self, job: str) -> Path:
         return self.folder / f"{job}.json"
 
 
-def _difference(path: Path, now: Mapping[str, Any]) -> str:
-    try:
-        before = json.loads(path.read_text())
-    except ValueError:
-        return f"{path.name} there is not readable"
-    odd = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    return "; ".join(f"{key}: there {before.get(key)!r}, now {now.get(key)!r}" for key in odd)
+def _place(image: str) -> str:
+    return image if "://" in image else str(Path(image).resolve())

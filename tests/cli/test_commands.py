@@ -70,6 +70,15 @@ def test_a_folder_run_writes_pictures_and_results_and_goes_on_where_it_stopped(t
     assert from_json(Grounding, (out / "p1.json").read_bytes()).found.responses == (
         from_json(Grounding, kept["p1.json"]).found.responses
     )
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["setting"]["revision"] and settings["head map"] is None
+    changed = settings | {"setting": settings["setting"] | {"revision": "older"}}
+    (out / "settings.json").write_text(json.dumps(changed))
+    (out / "p2.json").unlink()
+    older = run(*words)
+    assert older.exit_code == 2 and "'revision': 'older'" in older.stderr
+    query = run("ground", images, "--query", "dog", *words[4:])
+    assert query.exit_code == 2 and "holds a result 'p" in query.stderr
     other = run(*words, "--temperature", "0.9")
     assert other.exit_code == 2 and "temperature: there 0.7, now 0.9" in other.stderr
 

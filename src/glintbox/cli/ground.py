@@ -71,6 +71,8 @@ def ground(
         errors.print(f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {out}; doing the rest", soft_wrap=True)
     if pending:
         grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
+        if run:
+            run.agree(grounder.made_with())
         if _work(grounder, pending, run=run, as_json=as_json, options=options):
             raise typer.Exit(1)
 
