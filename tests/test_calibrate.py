@@ -1,13 +1,15 @@
 """Calibration finds the heads that look, from labels alone, and survives being stopped."""
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from glintbox.boxes import Box, Size
-from glintbox.calibrate import calibrate
+from glintbox.calibrate import calibrate, labelled_sets
 from glintbox.errors import BadInput
 from glintbox.lvlm.api import Answered
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
@@ -69,6 +71,46 @@ def test_a_full_disk_keeps_the_finished_cases(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(BadInput, match="label more pictures"):
         calibrate(lvlm, samples, **options)  # type: ignore[arg-type]
     assert lvlm.asked == 3 + 1, "only the case that was lost is asked again"
+
+
+def test_answers_to_other_data_are_not_mixed_in(tmp_path: Path) -> None:
+    samples, lvlm = cases(tmp_path, 2), ScriptedLVLM({"cup": SCRIPT, "dog": SCRIPT})
+    options = dict(sampling=Sampling(n=4), work=tmp_path / "work", data="made up", tick=lambda: None)
+    with pytest.raises(BadInput, match="label more pictures"):
+        calibrate(lvlm, samples, **options)  # type: ignore[arg-type]
+    for other in (replace(samples[1], query="dog"), replace(samples[1], size=Size(60, 80))):
+        with pytest.raises(BadInput, match="of other data: name another --work"):
+            calibrate(lvlm, [samples[0], other], **options)  # type: ignore[arg-type]
+
+
+def test_kept_answers_are_labelled_anew(tmp_path: Path) -> None:
+    samples, lvlm = cases(tmp_path, 2), ScriptedLVLM({"cup": SCRIPT})
+    setting = lvlm.card.setting(prompt="scripted", view="default", moment="predicting")
+    options = dict(sampling=Sampling(n=4), setting=setting, work=tmp_path / "work", tick=lambda: None)
+    list(labelled_sets(lvlm, samples, **options))  # type: ignore[arg-type]
+    moved = [replace(sample, truth=(Box(50, 40, 70, 55),)) for sample in samples]
+    again = list(labelled_sets(lvlm, moved, **options))  # type: ignore[arg-type]
+    assert all(float(labelled.iou.max()) == 0 for labelled in again)
+
+
+def test_a_picture_of_another_size_than_annotated_is_refused(tmp_path: Path) -> None:
+    samples, lvlm = cases(tmp_path, 1), ScriptedLVLM({"cup": SCRIPT})
+    Image.new("RGB", (60, 80)).save(samples[0].image)
+    with pytest.raises(BadInput, match=r"a\.png to be 80x60 as annotated, got 60x80 upright"):
+        calibrate(lvlm, samples, sampling=Sampling(n=4), work=tmp_path / "work", data="made up", tick=lambda: None)
+
+
+def test_a_folder_that_another_process_fills_meanwhile_mixes_nothing_up(tmp_path: Path) -> None:
+    samples, lvlm = cases(tmp_path, 3), ScriptedLVLM({"cup": SCRIPT})
+    setting = lvlm.card.setting(prompt="scripted", view="default", moment="predicting")
+    options = dict(sampling=Sampling(n=4), setting=setting)
+    list(labelled_sets(lvlm, samples, work=tmp_path / "there", tick=lambda: None, **options))  # type: ignore[arg-type]
+
+    def tick() -> None:
+        shutil.copy(tmp_path / "there" / "case-1.json.gz", tmp_path / "here")
+
+    made = labelled_sets(lvlm, samples, work=tmp_path / "here", tick=tick, **options)  # type: ignore[arg-type]
+    assert [labelled.found.id for labelled in made] == ["case-0", "case-1", "case-2"]
 
 
 def test_answers_of_other_settings_are_not_mixed_in(tmp_path: Path) -> None:

@@ -6,17 +6,20 @@ Resumable: every finished picture is one compressed file of the work folder, and
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from PIL.Image import Image
 
 from glintbox.analysis.heads import find_heads
 from glintbox.analysis.separation import label
 from glintbox.artifacts import write_whole
+from glintbox.boxes import Size
 from glintbox.collect import candidate_set
 from glintbox.errors import BadInput
 from glintbox.images import open_image
 from glintbox.lvlm.api import LVLM
-from glintbox.records import HeadMap, Labelled, Sample, Sampling, Setting, Watch, from_json, to_json
+from glintbox.records import CandidateSet, HeadMap, Labelled, Sample, Sampling, Setting, Watch, from_json, to_json
 
 Tick = Callable[[], None]
 """Called once per finished picture."""
@@ -39,35 +42,35 @@ def calibrate(
 def labelled_sets(
     lvlm: LVLM, samples: Sequence[Sample], *, sampling: Sampling, setting: Setting, work: Path, tick: Tick
 ) -> Iterator[Labelled]:
-    """One labelled set per sample, in order: read from the work folder where it lies there, else made and kept."""
+    """One labelled set per sample, in order: its answers come from the work folder, or are made and kept there.
+
+    Raises:
+        BadInput: kept answers of another setting, sampling, query or picture; a picture of another size than annotated.
+    """
     missing = [sample for sample in samples if not _file(work, sample).is_file()]
     made = _made(lvlm, missing, sampling=sampling, setting=setting, work=work)
+    todo = {sample.id for sample in missing}  # decided once: another process may fill the same folder
     for sample in samples:
-        path = _file(work, sample)
-        labelled = from_json(Labelled, gzip.decompress(path.read_bytes())) if path.is_file() else next(made)
-        if labelled.found.setting != setting or labelled.found.sampling != sampling:
+        found = next(made) if sample.id in todo else _kept(_file(work, sample))
+        if found.setting != setting or found.sampling != sampling:
             raise BadInput(f"{work} holds answers of another setting or sampling; remove it or name another --work")
+        if found.query != sample.query or found.image != sample.size:
+            raise BadInput(
+                f"expected case {sample.id} of {work} to be {sample.query!r} in a picture of {sample.size}, "
+                f"got {found.query!r} in {found.image}; it is of other data: name another --work"
+            )
         tick()
-        yield labelled
+        yield label(found, sample.truth)
 
 
 def _made(
-    lvlm: LVLM, samples: Iterable[Sample], *, sampling: Sampling, setting: Setting, work: Path
-) -> Iterator[Labelled]:
+    lvlm: LVLM, samples: Sequence[Sample], *, sampling: Sampling, setting: Setting, work: Path
+) -> Iterator[CandidateSet]:
     watch = Watch(view=setting.view, moment=setting.moment)
-    waiting: list[Sample] = []
-
-    def asked() -> Iterator[Sample]:
-        for sample in samples:
-            waiting.append(sample)
-            yield sample
-
-    prompts = (lvlm.prompt(open_image(s.image), s.query, id=s.id, text=setting.prompt) for s in asked())
-    for answered in lvlm.answer(prompts, sampling, watch):
-        sample = next(s for s in waiting if s.id == answered.prompt.id)
-        waiting.remove(sample)
+    prompts = (lvlm.prompt(_opened(s), s.query, id=s.id, text=setting.prompt) for s in samples)
+    for sample, answered in zip(samples, lvlm.answer(prompts, sampling, watch), strict=True):
         found = candidate_set(answered, lvlm.card, sampling=sampling, setting=setting, watch=watch)
-        text = to_json(label(found, sample.truth))
+        text = to_json(found)
         try:
             write_whole(_file(work, sample), gzip.compress(text.encode(), 1))
         except OSError as error:
@@ -75,7 +78,22 @@ def _made(
                 f"could not keep case {sample.id} in {work}: {error}; "
                 "finished cases are kept, make room and run again to go on"
             ) from error
-        yield from_json(Labelled, text)  # what a resumed run would read, to the last digit
+        yield from_json(CandidateSet, text)  # what a resumed run would read, to the last digit
+
+
+def _kept(path: Path) -> CandidateSet:
+    return from_json(CandidateSet, gzip.decompress(path.read_bytes()))
+
+
+def _opened(sample: Sample) -> Image:
+    """The picture, upright; one of another size than annotated would make every label wrong."""
+    image = open_image(sample.image)
+    if Size(*image.size) != sample.size:
+        raise BadInput(
+            f"expected {sample.image} to be {sample.size.width}x{sample.size.height} as annotated, got "
+            f"{image.width}x{image.height} upright; use the pictures that the boxes were drawn on"
+        )
+    return image
 
 
 def _file(work: Path, sample: Sample) -> Path:

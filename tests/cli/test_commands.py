@@ -273,6 +273,8 @@ def test_scenes_and_calibration_work_together(tmp_path: Path, model: Path) -> No
     made = run("scenes", "make", tmp_path / "scenes", "--split", "calibration", "--n", "2")
     assert made.exit_code == 0, made.stderr
     words = ["--data", tmp_path / "scenes" / "instances.json", "--images", tmp_path / "scenes" / "images"]
+    large = run("heads", "calibrate", *words, "--model", "/no/such/model", "--n", "2")
+    assert large.exit_code == 2 and "--no-small takes objects of any size" in " ".join(large.stderr.split())
     result = run("heads", "calibrate", *words, "--model", model, "--no-small", "--limit", "2", "--n", "2")
     assert result.exit_code == 2, "random weights write no boxes"
     assert "label more pictures" in " ".join(result.stderr.split())

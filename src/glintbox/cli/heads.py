@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from glintbox.calibrate import calibrate as run_calibration
 from glintbox.cli.console import errors, progress, results, table
 from glintbox.cli.ground import AsJson, Device, Dtype, Model
 from glintbox.datasets.coco import coco_samples
-from glintbox.errors import NoArtifact
+from glintbox.errors import BadInput, NoArtifact
 from glintbox.ground import Grounder
 from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.records import HeadMap, Sampling, to_json
@@ -43,6 +44,11 @@ def calibrate(
     sampling = Sampling(n=n, temperature=temperature, greedy_too=False)
     area = (0.001, 0.01) if small else None
     cases = list(coco_samples(data, images, area=area, limit=limit))
+    if not cases:
+        raise BadInput(
+            f"expected cases with one object of its category in {data}, got none"
+            + (" of 0.1-1 % of the picture; --no-small takes objects of any size" if small else "")
+        )
     # the model alone: an old head map of another setting must not stand in the way of a new one
     lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
@@ -53,7 +59,7 @@ def calibrate(
             lvlm,
             cases,
             sampling=sampling,
-            work=work or cache / "calibration",
+            work=work or cache / "calibration" / hashlib.sha256(data.read_bytes()).hexdigest()[:8],
             data=f"{data.name}, {len(cases)} cases",
             n=heads,
             tick=lambda: bar.update(task, advance=1),
