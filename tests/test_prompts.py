@@ -74,6 +74,12 @@ def test_a_long_query_is_refused() -> None:
         tell("short", "x" * 10_000)
 
 
+def test_a_query_of_broken_characters_is_refused() -> None:
+    # what Python makes of a command line that is no UTF-8
+    with pytest.raises(BadInput, match=r"expected a query in UTF-8, got bytes that are none in 'caf\\udce9'; type it"):
+        tell("short", "caf\udce9")
+
+
 def test_an_unknown_prompt_is_refused_with_the_nearest() -> None:
     with pytest.raises(
         UnknownName, match=r"unknown prompt 'papper'\. Did you mean 'paper'\? Known: internvl, llava, p"

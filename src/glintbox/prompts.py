@@ -54,7 +54,7 @@ def tell(name: str, query: str) -> Told:
 
     Raises:
         UnknownName: no such prompt in `PROMPTS`.
-        BadInput: an empty query, or one of more than `LONGEST_QUERY` characters.
+        BadInput: an empty query, one of more than `LONGEST_QUERY` characters, or one that is no proper text.
     """
     if name not in PROMPTS:
         raise UnknownName("prompt", name, PROMPTS)
@@ -65,6 +65,8 @@ def tell(name: str, query: str) -> Told:
         raise BadInput(
             f"expected a query of at most {LONGEST_QUERY:,} characters, got {len(query):,}; name one thing in few words"
         )
+    if any("\ud800" <= character <= "\udfff" for character in query):
+        raise BadInput(f"expected a query in UTF-8, got bytes that are none in {query[:80]!a}; type it again")
     *head, tail = PROMPTS[name].split("{query}")
     before = query.join([*head, ""])  # ends with the query's last place; the template may hold its letters behind that
     return Told(before + tail, (len(before) - len(query), len(before)))
