@@ -129,7 +129,8 @@ def save_regressor(bundle: RegressorBundle, path: Path) -> None:
 
 def _weights(bundle: RegressorBundle) -> bytes:
     """The weights as safetensors."""
-    return save({name: value.contiguous().cpu() for name, value in bundle.network.state_dict().items()})
+    weights: bytes = save({name: value.contiguous().cpu() for name, value in bundle.network.state_dict().items()})
+    return weights
 
 
 def fingerprint(bundle: RegressorBundle) -> str:
