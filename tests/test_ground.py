@@ -19,7 +19,19 @@ from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.loading import load
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
 from glintbox.maps import entropy
-from glintbox.records import COORDS, Grounding, Head, HeadMap, Sampling, Watch, from_json, to_json
+from glintbox.records import (
+    COORDS,
+    CandidateSet,
+    Grounding,
+    Head,
+    HeadMap,
+    Sampling,
+    ScoredBox,
+    Selector,
+    Watch,
+    from_json,
+    to_json,
+)
 from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor, save_regressor
 from tests.lvlm.tiny import tiny_checkpoint
 
@@ -80,6 +92,23 @@ def test_no_object_and_unreadable_are_told_apart(query: str, reading: str) -> No
     found = grounder()(PICTURE, query, n=2)
     assert found.boxes == ()
     assert set(found.found.readings) == {reading}
+
+
+def test_a_selector_of_ones_own_gets_the_maps_that_it_needs() -> None:
+    seen = []
+
+    def choose(found: CandidateSet) -> tuple[ScoredBox, ...]:
+        seen.append(found.maps)
+        return ()
+
+    for heads in (None, SHARP[1:]):
+        grounder()(PICTURE, "cup", n=1, selector=Selector("mine", choose, needs=Watch(heads, maps=True)), maps=True)
+    assert [len(maps.heads) for maps in seen if maps is not None] == [12, 3]
+
+
+def test_ids_must_be_as_many_as_pairs() -> None:
+    with pytest.raises(BadInput, match="expected one id per pair of picture and query, got 1 for 2"):
+        grounder()(PICTURE, ["cup", "none"], ids=["a"])
 
 
 def test_lists_give_lists_in_order_and_pair_up() -> None:

@@ -16,11 +16,22 @@ import torch
 from PIL.Image import Image
 
 from glintbox import artifacts, embedded
-from glintbox.collect import Keep, candidate_set, sharpest
+from glintbox.collect import candidate_set, sharpest
 from glintbox.errors import BadInput
 from glintbox.images import open_image
 from glintbox.lvlm.api import LVLM
-from glintbox.records import CandidateSet, Grounding, HeadMap, HeadStats, Sampling, Selector, Setting, Watch, to_json
+from glintbox.records import (
+    CandidateSet,
+    Grounding,
+    Head,
+    HeadMap,
+    HeadStats,
+    Sampling,
+    Selector,
+    Setting,
+    Watch,
+    to_json,
+)
 from glintbox.regressor import RegressorBundle, fingerprint, load_regressor
 from glintbox.selectors import best_selector, selector
 
@@ -124,13 +135,18 @@ class Grounder:
         n: sampled answers beside the greedy one. selector: a name of `SELECTORS`, "auto" for the best artefact there
         is, or a `Selector`. multiple: several objects, one box per cluster of candidates. ids: name each pair; noise
         depends on id, query and seed, not on what else is drawn. maps: keep attention maps for pictures.
+
+        Raises:
+            BadInput: not one id per pair, or numbers out of range; and as `__call__`.
         """
         sampling = Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)
         chosen, notes = self._chosen(selector, multiple=multiple)
         watch = chosen.needs or Watch(view=self._view)
         setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
-        keep = self._keep(watch) if maps or watch.maps else None
+        keep = self._shown if maps and not watch.maps else None
         names = ids if ids is not None else [_name(picture) for picture, _ in pairs]
+        if len(names) != len(pairs):
+            raise BadInput(f"expected one id per pair of picture and query, got {len(names)} for {len(pairs)}")
         opened = _Opened()
         prompts = (
             self.lvlm.prompt(opened(picture), query, id=name, text=self.prompt)
@@ -188,17 +204,12 @@ class Grounder:
         chosen = selector(best, headmap=self.heads, regressor=self.regressor, multiple=multiple)
         return chosen, (f"selector auto took {best}: this model has {why}",)
 
-    def _keep(self, watch: Watch) -> Keep:
-        if watch.maps and watch.heads is not None:
-            return lambda _: watch.heads or ()
-        if self.heads is not None:
-            known = tuple(dict.fromkeys(head for heads in self.heads.heads.values() for head in heads))
-            return lambda stats: [head for head in known if head in stats.heads]
-        return _sharpest
-
-
-def _sharpest(stats: HeadStats) -> Sequence[Any]:
-    return sharpest(stats)
+    def _shown(self, stats: HeadStats) -> Sequence[Head]:
+        """Heads whose maps are worth a picture: those of the head map, else the sharpest."""
+        if self.heads is None:
+            return sharpest(stats)
+        known = dict.fromkeys(head for heads in self.heads.heads.values() for head in heads)
+        return [head for head in known if head in stats.heads]
 
 
 def grounding(found: CandidateSet, chosen: Selector) -> Grounding:
