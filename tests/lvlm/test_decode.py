@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from glintbox.errors import BadContract, BadInput, Closed, OutOfMemory, UnknownN
 from glintbox.lvlm import reading
 from glintbox.lvlm.api import Answered
 from glintbox.lvlm.decode import answer, replay
+from glintbox.lvlm.tap import Tap
 from glintbox.records import Head, Sampling, Site, Watch
 from tests.lvlm.asked import (
     FREE,
@@ -204,6 +206,23 @@ def test_an_answer_is_closed_once_its_iterator_moves_on_ends_or_is_closed():
     (last,) = answer(decoder, [prompt], FREE, Watch())
     with pytest.raises(Closed, match="moved on"):
         last.read([Site(0, 0)], Watch())
+
+
+def test_nothing_kept_of_a_prompt_outlives_it():
+    def taps():
+        gc.collect()
+        return sum(type(thing) is Tap for thing in gc.get_objects())
+
+    before, alive = taps(), []
+
+    def prompts():
+        yield asked("qwen3_vl")
+        alive.append(taps() - before)
+        yield asked("qwen3_vl", seed=1)
+
+    for _ in answer(decoder_of("qwen3_vl"), prompts(), replace(FREE, n=2), Watch()):
+        alive.append(taps() - before)
+    assert alive == [2, 0, 2]
 
 
 def test_heads_are_read_in_the_order_of_the_watch():

@@ -111,7 +111,7 @@ def _each(
         timing = {"prefill": filled - began, "decode": time.perf_counter() - filled}
         cache, before = start.cache, prompt
         answered = PackedAnswered(decoder.card, start, told.branches, told.responses, timing=timing, notes=told.notes)
-        del start
+        del start, told  # or the queries of this prompt would lie beside the next one in memory
         try:
             yield answered
         finally:
