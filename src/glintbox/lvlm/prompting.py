@@ -51,12 +51,7 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
     limit = config.get_text_config().max_position_embeddings
     if len(ids) > limit:
         raise BadInput(f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture")
-    columns = image_columns(inputs, config)
-    if not len(columns):
-        raise BadContract(
-            f"expected image tokens of id {config.image_token_id} in the prompt, got none; "
-            "a file of the tokenizer is missing or belongs to another model"
-        )
+    columns = _some_columns(inputs, config)
     views = checked_views(loaded.family, inputs, size, loaded.processor, config)
     return Prompt(
         id=id,
@@ -88,6 +83,16 @@ def _chat(loaded: Loaded, told: Told) -> Chat:
     # a template that writes the token of the text's beginning itself must not get a second one
     special = bos is None or not text.startswith(bos)
     return Chat(text, (start + told.said[0], start + told.said[1]), special)
+
+
+def _some_columns(inputs: Mapping[str, Tensor], config: Any) -> Tensor:
+    columns = image_columns(inputs, config)
+    if not len(columns):
+        raise BadContract(
+            f"expected image tokens of id {config.image_token_id} in the prompt, got none; "
+            "a file of the tokenizer is missing or belongs to another model"
+        )
+    return columns
 
 
 def _special(tokenizer: Any) -> dict[int, str]:
