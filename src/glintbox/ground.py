@@ -140,7 +140,7 @@ class Grounder:
             BadInput: not one id per pair, or numbers out of range; and as `__call__`.
         """
         sampling = Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)
-        chosen, notes = self._chosen(selector, multiple=multiple)
+        chosen, notes = self.choice(selector, multiple=multiple)
         watch = chosen.needs or Watch(view=self._view)
         setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
         keep = self._shown if maps and not watch.maps else None
@@ -179,6 +179,25 @@ class Grounder:
                 rows.append((score, {"score": score, "label": label, "box": corners}))
         return [row for score, row in sorted(rows, key=lambda pair: -pair[0]) if score >= threshold]
 
+    def choice(self, name: str | Selector, *, multiple: bool = False) -> tuple[Selector, tuple[str, ...]]:
+        """The selector of a name, or the best there is for "auto", and what a user should know of it.
+
+        Raises:
+            UnknownName: lists the selectors there are.
+            NoArtifact: it needs a head map or regressor that is not there.
+            BadInput: it gives one box only and `multiple` is wanted, or the head map lacks a coordinate.
+        """
+        if isinstance(name, Selector):
+            return name, ()
+        if name != "auto":
+            return selector(name, headmap=self.heads, regressor=self.regressor, multiple=multiple), ()
+        best = best_selector(self.heads, self.regressor)
+        why = {"acs-learned": "a regressor", "acs-free": "a head map, no regressor"}.get(
+            best, "no head map or regressor"
+        )
+        chosen = selector(best, headmap=self.heads, regressor=self.regressor, multiple=multiple)
+        return chosen, (f"selector auto took {best}: this model has {why}",)
+
     def made_with(self) -> dict[str, Any]:
         """Model and artefacts by content: where this and the options of a call are equal, results are."""
         heads, regressor = self.heads, self.regressor
@@ -191,18 +210,6 @@ class Grounder:
     @property
     def _view(self) -> str:
         return self.heads.setting.view if self.heads else "default"
-
-    def _chosen(self, name: str | Selector, *, multiple: bool) -> tuple[Selector, tuple[str, ...]]:
-        if isinstance(name, Selector):
-            return name, ()
-        if name != "auto":
-            return selector(name, headmap=self.heads, regressor=self.regressor, multiple=multiple), ()
-        best = best_selector(self.heads, self.regressor)
-        why = {"acs-learned": "a regressor", "acs-free": "a head map, no regressor"}.get(
-            best, "no head map or regressor"
-        )
-        chosen = selector(best, headmap=self.heads, regressor=self.regressor, multiple=multiple)
-        return chosen, (f"selector auto took {best}: this model has {why}",)
 
     def _shown(self, stats: HeadStats) -> Sequence[Head]:
         """Heads whose maps are worth a picture: those of the head map, else the sharpest."""

@@ -113,6 +113,7 @@ def test_a_bad_picture_fails_alone(tmp_path: Path, model: Path) -> None:
         (["x.png", "--query", "cup", "--model", "/no/such/folder"], "/no/such/folder"),
         (["x.png", "--query", "cup", "--selector", "acs-fre"], "Did you mean 'acs-free'"),
         (["x.png", "--query", "cup", "--selector", "acs-free"], "glintbox heads calibrate"),
+        (["x.png", "--query", "cup", "--selector", "majority-vote", "--multiple"], "expected multiple=False"),
         (["x.png", "--query", "cup", "--heads", "none.json"], "expected a head map at none.json"),
     ],
 )

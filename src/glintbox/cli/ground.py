@@ -71,6 +71,7 @@ def ground(
         errors.print(f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {out}; doing the rest", soft_wrap=True)
     if pending:
         grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
+        grounder.choice(selector, multiple=multiple)  # refuse it once, not with every picture
         if run:
             run.agree(grounder.made_with())
         if _work(grounder, pending, run=run, as_json=as_json, options=options):
@@ -134,8 +135,10 @@ def _png(image: Any, grounding: Grounding) -> bytes:
 def _line(grounding: Grounding) -> str:
     """One line a person can read."""
     if not grounding.boxes:
-        odd = sum(reading == "unreadable" for reading in grounding.found.readings)
-        told = f"{odd} of {len(grounding.found.readings)} answers unreadable" if odd else "the model sees none"
+        readings = grounding.found.readings
+        told = (
+            f"{readings.count('none')} of {len(readings)} answers see none, {readings.count('unreadable')} unreadable"
+        )
         return f"{grounding.id}: {grounding.found.query}: not found ({told})"
     boxes = "  ".join(
         f"[{', '.join(f'{value:.0f}' for value in box)}]" + (f" {score:.2f}" if score is not None else "")

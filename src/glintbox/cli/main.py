@@ -35,7 +35,7 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
             errors.print(str(error), soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            errors.print("stopped; what was finished is kept, run the same command again to go on")
+            errors.print("stopped; what lies in an output or work folder is kept, run the same command again to go on")
             raise typer.Exit(130) from error
 
     return run
