@@ -109,10 +109,17 @@ def test_a_missing_picture_is_named(tmp_path: Path) -> None:
 def test_what_is_no_coco_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"COCO instances JSON at .*nowhere\.json, found no file"):
         coco_samples(tmp_path / "nowhere.json", tmp_path)
-    for text in ("", "[]", "{}", '{"images": [{}]}'):
+    no_size = '{"images": [{"id": 7, "file_name": "7.jpg"}], "categories": [], "annotations": []}'
+    for text in ("", "[]", "{}", '{"images": [{}]}', no_size):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(BadInput, match=r"expected a COCO instances JSON in .*bad\.json .* got \w+Error"):
             coco_samples(tmp_path / "bad.json", tmp_path)
+
+
+def test_a_picture_without_extent_is_refused(tmp_path: Path) -> None:
+    images = [{"id": 7, "file_name": "7.jpg", "width": 0, "height": 100}]
+    with pytest.raises(BadInput, match=r"at least 1 px, got Size\(width=0, height=100\) for picture 7"):
+        coco_samples(written(tmp_path, [30, 40, 10, 5], images=images), tmp_path)
 
 
 def test_an_annotation_of_an_unknown_image_is_refused(tmp_path: Path) -> None:

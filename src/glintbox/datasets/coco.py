@@ -29,6 +29,11 @@ SMALL = Share(0.001, 0.01)
 """The paper's small objects: 0.1-1 % of the image (section 5.1)."""
 
 
+class _Picture(NamedTuple):
+    file: str
+    size: Size
+
+
 class _Pair(NamedTuple):
     image: int
     category: int
@@ -66,7 +71,7 @@ def coco_samples(
 
 
 def _samples(
-    pictures: Mapping[int, Mapping[str, Any]],
+    pictures: Mapping[int, _Picture],
     names: Mapping[int, str],
     pairs: Mapping[_Pair, tuple[Box, ...]],
     images: Path,
@@ -74,12 +79,11 @@ def _samples(
 ) -> Iterator[Sample]:
     area, single = wanted
     for pair in sorted(pairs):
-        boxes, picture = pairs[pair], pictures[pair.image]
-        size = Size(picture["width"], picture["height"])
+        boxes, (file, size) = pairs[pair], pictures[pair.image]
         shares = [box.area / (size.width * size.height) for box in boxes]
         if (single and len(boxes) != 1) or (area and not all(area[0] <= share <= area[1] for share in shares)):
             continue
-        path = images / picture["file_name"]
+        path = images / file
         if not path.is_file():
             raise BadInput(f"expected the picture {path}, found no file; are the pictures of this split in {images}?")
         yield Sample(f"{pair.image}-{pair.category}", path, size, names[pair.category], boxes)
@@ -87,13 +91,13 @@ def _samples(
 
 def _read(
     path: Path,
-) -> tuple[Mapping[int, Mapping[str, Any]], Mapping[int, str], Mapping[_Pair, Sequence[Box | None]]]:
+) -> tuple[Mapping[int, _Picture], Mapping[int, str], Mapping[_Pair, Sequence[Box | None]]]:
     """Pictures by id, category names by id, and the boxes of every pair; None stands for a box without area."""
     if not path.is_file():
         raise BadInput(f"expected a COCO instances JSON at {path}, found no file")
     try:
         content = json.loads(path.read_bytes())
-        pictures = {picture["id"]: picture for picture in content["images"]}
+        pictures = {one["id"]: _picture(one) for one in content["images"]}
         names = {category["id"]: category["name"] for category in content["categories"]}
         pairs: dict[_Pair, list[Box | None]] = defaultdict(list)
         for annotation in content["annotations"]:
@@ -108,6 +112,13 @@ def _read(
             f"got {type(error).__name__}: {error}"
         ) from error
     return pictures, names, pairs
+
+
+def _picture(entry: Mapping[str, Any]) -> _Picture:
+    size = Size(int(entry["width"]), int(entry["height"]))
+    if min(size) < 1:
+        raise BadInput(f"expected a width and height of at least 1 px, got {size} for picture {entry['id']}")
+    return _Picture(str(entry["file_name"]), size)
 
 
 def _box(written: Sequence[float], where: str) -> Box | None:
