@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from glintbox.errors import BadInput, NoArtifact, SettingMismatch
-from glintbox.records import HeadMap, Setting, from_json, to_json
+from glintbox.records import HeadMap, Setting, T, from_json, to_json
 
 HEADS_FILE = "glintbox_heads.json"
 REGRESSOR_FILE = "glintbox_regressor.safetensors"
@@ -43,17 +43,28 @@ def load_heads(path: Path) -> HeadMap:
         NoArtifact: no such file.
         BadInput: the file is no head map of a known schema; the field is named.
     """
+    return read_record(HeadMap, path, what="a head map", hint="make one with: glintbox heads calibrate")
+
+
+def read_record(kind: type[T], path: Path, *, what: str, hint: str) -> T:
+    """Read a record of schema 1; hint: what to do where there is no file.
+
+    Raises:
+        NoArtifact: no such file.
+        BadInput: the file is no such record, or of another schema; the field is named.
+    """
     if not path.is_file():
-        raise NoArtifact(f"expected a head map at {path}, found no file; make one with: glintbox heads calibrate")
+        raise NoArtifact(f"expected {what} at {path}, found no file; {hint}")
     try:
-        heads = from_json(HeadMap, path.read_bytes())
+        record = from_json(kind, path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInput(f"expected a head map in {path}, got a problem at {where}: {first['msg']}") from error
-    if heads.schema_version != 1:
-        raise BadInput(f"expected a head map of schema 1 in {path}, got {heads.schema_version}; update glintbox")
-    return heads
+        raise BadInput(f"expected {what} in {path}, got a problem at {where}: {first['msg']}") from error
+    version = record.schema_version  # type: ignore[attr-defined]  # every record that is kept as a file has one
+    if version != 1:
+        raise BadInput(f"expected {what} of schema 1 in {path}, got {version}; update glintbox")
+    return record
 
 
 def save_heads(heads: HeadMap, path: Path) -> None:

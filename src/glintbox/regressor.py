@@ -12,14 +12,13 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from glintbox.artifacts import write_whole
+from glintbox.artifacts import read_record, write_whole
 from glintbox.errors import BadInput, NoArtifact
-from glintbox.records import Head, Setting, from_json, to_json
+from glintbox.records import Head, Setting, to_json
 
 Order = Literal["relu_bn", "bn_relu"]
 """The fusion's first block: Linear-ReLU-BatchNorm (Table 9) or Linear-BatchNorm-ReLU (Table 7)."""
@@ -146,7 +145,8 @@ def load_regressor(path: Path) -> RegressorBundle:
         BadInput: the file is no safetensors, the card is of another schema, or the weights are not those of the card.
     """
     _check_suffix(path)
-    card = _read_card(path.with_suffix(".json"))
+    hint = "it belongs beside the weights"
+    card = read_record(RegressorCard, path.with_suffix(".json"), what="a regressor's card", hint=hint)
     if not path.is_file():
         raise NoArtifact(f"expected a regressor at {path}, found no file")
     try:
@@ -165,20 +165,6 @@ def load_regressor(path: Path) -> RegressorBundle:
         )
     bundle.network.load_state_dict(weights)
     return bundle
-
-
-def _read_card(path: Path) -> RegressorCard:
-    if not path.is_file():
-        raise NoArtifact(f"expected the regressor's card at {path}, found no file; it belongs beside the weights")
-    try:
-        card = from_json(RegressorCard, path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInput(f"expected a regressor's card in {path}, got a problem at {where}: {first['msg']}") from error
-    if card.schema_version != 1:
-        raise BadInput(f"expected a regressor's card of schema 1 in {path}, got {card.schema_version}; update glintbox")
-    return card
 
 
 def _check_suffix(path: Path) -> None:
