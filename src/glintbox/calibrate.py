@@ -6,6 +6,7 @@ Resumable: every finished picture is one compressed file of the work folder, and
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL.Image import Image
 
 from glintbox.analysis.heads import find_heads
 from glintbox.analysis.separation import label
-from glintbox.artifacts import write_whole
+from glintbox.artifacts import cache_folder, write_whole
 from glintbox.boxes import Size
 from glintbox.collect import candidate_set
 from glintbox.errors import BadInput
@@ -61,6 +62,12 @@ def labelled_sets(
             )
         tick()
         yield label(found, sample.truth)
+
+
+def work_folder(setting: Setting, sampling: Sampling, data: Path) -> Path:
+    """Where the answers to some data are kept by default: one folder of the user's cache per data and sampling."""
+    made_of = hashlib.sha256(data.read_bytes() + to_json(sampling).encode()).hexdigest()
+    return cache_folder(setting) / "answers" / f"{data.stem}-{made_of[:8]}"
 
 
 def _made(

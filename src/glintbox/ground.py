@@ -141,7 +141,7 @@ class Grounder:
         """
         sampling = Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)
         chosen, notes = self.choice(selector, multiple=multiple)
-        watch = chosen.needs or Watch(view=self._view)
+        watch = chosen.needs or Watch(view=self.view)
         setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
         keep = self._shown if maps and not watch.maps else None
         names = ids if ids is not None else [_name(picture) for picture, _ in pairs]
@@ -179,6 +179,10 @@ class Grounder:
                 rows.append((score, {"score": score, "label": label, "box": corners}))
         return [row for score, row in sorted(rows, key=lambda pair: -pair[0]) if score >= threshold]
 
+    def selector(self, name: str, *, multiple: bool = False) -> Selector:
+        """The selector of that name with this model's artefacts, "auto" too; errors as in `selectors.selector`."""
+        return self.choice(name, multiple=multiple)[0]
+
     def choice(self, name: str | Selector, *, multiple: bool = False) -> tuple[Selector, tuple[str, ...]]:
         """The selector of a name, or the best there is for "auto", and what a user should know of it.
 
@@ -202,13 +206,14 @@ class Grounder:
         """Model and artefacts by content: where this and the options of a call are equal, results are."""
         heads, regressor = self.heads, self.regressor
         return {
-            "setting": asdict(self.lvlm.card.setting(prompt=self.prompt, view=self._view, moment="predicting")),
+            "setting": asdict(self.lvlm.card.setting(prompt=self.prompt, view=self.view, moment="predicting")),
             "head map": heads and hashlib.sha256(to_json(heads).encode()).hexdigest()[:12],
             "regressor weights": regressor and fingerprint(regressor),
         }
 
     @property
-    def _view(self) -> str:
+    def view(self) -> str:
+        """The view that attention is read in: the head map's, if there is one."""
         return self.heads.setting.view if self.heads else "default"
 
     def _shown(self, stats: HeadStats) -> Sequence[Head]:

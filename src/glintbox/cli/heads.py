@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from glintbox import artifacts, embedded
 from glintbox.calibrate import calibrate as run_calibration
+from glintbox.calibrate import work_folder
 from glintbox.cli.console import errors, progress, results, table
 from glintbox.cli.ground import AsJson, Device, Dtype, Model
 from glintbox.datasets.coco import coco_samples
@@ -59,7 +59,7 @@ def calibrate(
             lvlm,
             cases,
             sampling=sampling,
-            work=work or cache / "calibration" / hashlib.sha256(data.read_bytes()).hexdigest()[:8],
+            work=work or work_folder(setting, sampling, data),
             data=f"{data.name}, {len(cases)} cases",
             n=heads,
             tick=lambda: bar.update(task, advance=1),

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from glintbox.cli import doctor, env, ground, heads, models, parse, scenes
+from glintbox.cli import doctor, env, evaluate, ground, heads, models, parse, scenes
 from glintbox.cli.console import errors
 from glintbox.errors import GlintboxError
 
@@ -44,6 +44,7 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "ground": ground.ground,
     "parse": parse.parse,
+    "evaluate": evaluate.evaluate,
     "doctor": doctor.doctor,
     "models": models.models,
     "env": env.env,
