@@ -179,10 +179,6 @@ class Grounder:
                 rows.append((score, {"score": score, "label": label, "box": corners}))
         return [row for score, row in sorted(rows, key=lambda pair: -pair[0]) if score >= threshold]
 
-    def selector(self, name: str, *, multiple: bool = False) -> Selector:
-        """The selector of that name with this model's artefacts, "auto" too; errors as in `selectors.selector`."""
-        return self.choice(name, multiple=multiple)[0]
-
     def choice(self, name: str | Selector, *, multiple: bool = False) -> tuple[Selector, tuple[str, ...]]:
         """The selector of a name, or the best there is for "auto", and what a user should know of it.
 

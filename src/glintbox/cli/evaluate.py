@@ -13,15 +13,13 @@ from glintbox import embedded
 from glintbox.artifacts import write_whole
 from glintbox.calibrate import labelled_sets, work_folder
 from glintbox.cli.console import errors, progress, results
-from glintbox.cli.ground import AsJson, Device, Dtype, Heads, Model
-from glintbox.cli.heads import Data, Images
-from glintbox.datasets.coco import coco_samples
-from glintbox.errors import BadInput, UnknownName
+from glintbox.cli.ground import AsJson, Device, Dtype, Heads, Model, known_selector
+from glintbox.cli.heads import Data, Images, cases_of
+from glintbox.errors import BadInput
 from glintbox.evaluate import Report, by_size
 from glintbox.evaluate import evaluate as judge
 from glintbox.ground import Grounder, grounding
 from glintbox.records import CandidateSet, Grounding, Sample, Sampling, ScoredBox, to_json
-from glintbox.selectors import SELECTORS
 
 GREEDY = "greedy"
 
@@ -49,9 +47,7 @@ def evaluate(
     Answers are drawn once and kept; every selector chooses among the same ones. Pictures with one object of the query.
     """
     names = _names(selector)
-    cases = list(coco_samples(data, images, area=(0.001, 0.01) if small else None, limit=limit))
-    if not cases:
-        raise BadInput(f"expected pictures with exactly one object of a category in {data}, got none")
+    cases = cases_of(data, images, small=small, limit=limit)
     grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads)
     sampling = Sampling(n=n, temperature=temperature, seed=seed)
     found = _found(grounder, cases, sampling, work=work, data=data)
@@ -68,12 +64,10 @@ def evaluate(
 
 def _names(selector: str) -> list[str]:
     names = [name.strip() for name in selector.split(",") if name.strip()]
-    known = [*SELECTORS, GREEDY, "auto"]
     for name in names:
-        if name not in known:
-            raise UnknownName("selector", name, known)
+        known_selector(name, GREEDY)
     if not names:
-        raise BadInput(f"expected names of selectors, got {selector!r}; known: {', '.join(sorted(known))}")
+        raise BadInput(f"expected names of selectors, got {selector!r}; for instance greedy,acs-free,consensus")
     return list(dict.fromkeys(names))
 
 
@@ -94,7 +88,7 @@ def _found(
 
 def _chosen(grounder: Grounder, found: CandidateSet, name: str) -> Grounding:
     if name != GREEDY:
-        return replace(grounding(found, grounder.selector(name)), method=name)
+        return replace(grounding(found, grounder.choice(name)[0]), method=name)
     greedy = [c.box for c in found.candidates if found.responses[c.response].source == "greedy"]
     boxes = tuple(ScoredBox(box, None, None) for box in greedy[:1])
     return Grounding(found.id, GREEDY, "none", boxes, tuple(greedy), found)

@@ -58,18 +58,15 @@ def ground(
     Find objects: write several candidate boxes, read the attention behind each, keep the box that it supports.
     """
     Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)  # refuse bad numbers before anything is loaded
-    if selector not in SELECTORS and selector != "auto":
-        raise UnknownName("selector", selector, [*SELECTORS, "auto"])
+    known_selector(selector)
     jobs = read_jobs(images, query)
     options: dict[str, Any] = dict(
         n=n, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, max_new_tokens=max_new_tokens,
         selector=selector, multiple=multiple,
     )  # fmt: skip
-    run = _run(out, options | dict(model=model, heads=heads, regressor=regressor, dtype=dtype)) if out else None
-    pending = run.pending(jobs) if run else jobs
-    if run and len(pending) < len(jobs):
-        errors.print(f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {out}; doing the rest", soft_wrap=True)
-    if pending:
+    settings = options | dict(model=model, heads=heads, regressor=regressor, dtype=dtype)
+    run = _run(out, settings) if out else None
+    if pending := _pending(run, jobs):
         grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
         grounder.choice(selector, multiple=multiple)  # refuse it once, not with every picture
         if run:
@@ -78,9 +75,23 @@ def ground(
             raise typer.Exit(1)
 
 
+def known_selector(name: str, *others: str) -> None:
+    """Refuse a name that is no selector, "auto" or one of `others`, before minutes are spent."""
+    if name not in (known := [*SELECTORS, "auto", *others]):
+        raise UnknownName("selector", name, known)
+
+
 def _run(out: Path, settings: dict[str, Any]) -> Run:
     require_matplotlib()  # now, not after the first picture
     return Run(out, settings)
+
+
+def _pending(run: Run | None, jobs: Sequence[Job]) -> Sequence[Job]:
+    pending = run.pending(jobs) if run else jobs
+    if run and len(pending) < len(jobs):
+        done = f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {run.folder}"
+        errors.print(f"{done}; doing the rest", soft_wrap=True)
+    return pending
 
 
 def _work(

@@ -12,11 +12,11 @@ from glintbox.calibrate import calibrate as run_calibration
 from glintbox.calibrate import work_folder
 from glintbox.cli.console import errors, progress, results, table
 from glintbox.cli.ground import AsJson, Device, Dtype, Model
-from glintbox.datasets.coco import coco_samples
+from glintbox.datasets.coco import SMALL, coco_samples
 from glintbox.errors import BadInput, NoArtifact
 from glintbox.ground import Grounder
 from glintbox.lvlm.hf import HuggingFaceLVLM
-from glintbox.records import HeadMap, Sampling, to_json
+from glintbox.records import HeadMap, Sample, Sampling, to_json
 
 Data = Annotated[Path, typer.Option(help="COCO-style instances JSON with true boxes.")]
 Images = Annotated[Path, typer.Option(help="Folder of its pictures.")]
@@ -42,13 +42,7 @@ def calibrate(
     Find the heads whose attention is sharp when a box is good; needs pictures with true boxes, trains nothing.
     """
     sampling = Sampling(n=n, temperature=temperature, greedy_too=False)
-    area = (0.001, 0.01) if small else None
-    cases = list(coco_samples(data, images, area=area, limit=limit))
-    if not cases:
-        raise BadInput(
-            f"expected cases with one object of its category in {data}, got none"
-            + (" of 0.1-1 % of the picture; --no-small takes objects of any size" if small else "")
-        )
+    cases = cases_of(data, images, small=small, limit=limit)
     # the model alone: an old head map of another setting must not stand in the way of a new one
     lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
@@ -68,6 +62,17 @@ def calibrate(
     artifacts.save_heads(found, path)
     results.print(_table(found))
     errors.print(f"head map written to {path}", soft_wrap=True)
+
+
+def cases_of(data: Path, images: Path, *, small: bool, limit: int | None) -> list[Sample]:
+    """Pictures with exactly one object of a category, small ones only if asked for; refuses to go on with none."""
+    cases = list(coco_samples(data, images, area=SMALL if small else None, limit=limit))
+    if not cases:
+        raise BadInput(
+            f"expected cases with one object of its category in {data}, got none"
+            + (" of 0.1-1 % of the picture; --no-small takes objects of any size" if small else "")
+        )
+    return cases
 
 
 def show(
