@@ -133,8 +133,9 @@ class Grounder:
         """Ground pairs of picture and query one after the other, in order, in bounded memory.
 
         n: sampled answers beside the greedy one. selector: a name of `SELECTORS`, "auto" for the best artefact there
-        is, or a `Selector`. multiple: several objects, one box per cluster of candidates. ids: name each pair; noise
-        depends on id, query and seed, not on what else is drawn. maps: keep attention maps for pictures.
+        is, or a `Selector`, which chooses as it was made. multiple: several objects, one box per cluster of candidates.
+        ids: name each pair; noise depends on id, query and seed, not on what else is drawn. maps: keep attention maps
+        for pictures.
 
         Raises:
             BadInput: not one id per pair, or numbers out of range; and as `__call__`.
@@ -162,7 +163,8 @@ class Grounder:
         """Boxes of several labels in the Hugging Face zero-shot-object-detection shape, best score first.
 
         Each is {"score": float, "label": str, "box": {"xmin", "ymin", "xmax", "ymax"}} in px; options as in `ground`,
-        with multiple=True unless said otherwise.
+        with multiple=True unless said otherwise. Scores of kind "rank" and "agreement" compare the boxes of one label;
+        between labels only predicted IoUs (acs-learned) do.
 
         Raises:
             BadInput: the selector gives no score, or there are no labels.

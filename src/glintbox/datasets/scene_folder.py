@@ -19,7 +19,8 @@ PICTURES = "images"
 def write_scenes(folder: Path, *, split: str, count: int, tick: Callable[[], None]) -> Path:
     """Draw the first `count` scenes of a split into `folder` and return the path of its COCO file, written last.
 
-    Pictures that lie there already are kept: they are the same bit for bit. `tick` is called once per scene.
+    Pictures that lie there already are written anew: an older release may have drawn them otherwise. `tick` is called
+    once per scene.
 
     Raises:
         BadInput: a count below 1, or a folder that cannot be written.
@@ -52,10 +53,9 @@ def write_scenes(folder: Path, *, split: str, count: int, tick: Callable[[], Non
 
 def _picture(folder: Path, scene: Scene) -> dict[str, Any]:
     name = f"{scene.seed:08d}.png"
-    if not (folder / PICTURES / name).is_file():
-        buffer = io.BytesIO()
-        scene.image.save(buffer, "PNG")
-        write_whole(folder / PICTURES / name, buffer.getvalue())
+    buffer = io.BytesIO()
+    scene.image.save(buffer, "PNG")
+    write_whole(folder / PICTURES / name, buffer.getvalue())
     width, height = scene.image.size
     return {"id": scene.seed, "file_name": name, "width": width, "height": height, "license": 1}
 
