@@ -49,6 +49,10 @@ def examine(lvlm: HuggingFaceLVLM) -> Iterator[Finding]:
             ok, seen = check(lvlm, prompt)
         except GlintboxError as error:
             ok, seen = False, str(error)
+        except RuntimeError as error:  # eager attention takes far more memory than answering does
+            if not seams.ran_out(error):
+                raise
+            ok, seen = None, f"memory ran out: {error}"
         yield Finding(name, ok, seen)
 
 
