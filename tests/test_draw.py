@@ -17,11 +17,13 @@ from glintbox.draw import CANDIDATE, CHOSEN, DPI, GREEDY, TRUTH, Style, groundin
 from glintbox.errors import BadInput, MissingExtra
 from glintbox.geometry import CoordFrame, TokenGrid
 from glintbox.records import (
+    COORDS,
     AttentionMaps,
     Candidate,
     CandidateSet,
     Grounding,
     Head,
+    HeadMap,
     Reading,
     Response,
     Sampling,
@@ -199,6 +201,18 @@ def test_each_coordinate_has_its_own_panel_in_order() -> None:
     for coord in range(4):
         bright = [seen(figure, pixels, maps.grid.cell(3, col), panel=coord + 1)[0] > 180 for col in range(4)]
         assert bright == [col == coord for col in range(4)]
+
+
+def test_a_head_map_gives_each_coordinate_its_own_heads_and_a_missing_one_is_named() -> None:
+    maps = attention((1, 1), level=0.2)  # the first head sees the cell, the second nothing
+    first, second = maps.heads
+    heads = HeadMap(grounding().found.setting, "by hand", {c: (first if c == "x1" else second,) for c in COORDS})
+    figure = grounding_figure(grey(), grounding(maps=maps), heads=heads)
+    titles = [axes.get_title(loc="left") for axes in figure.axes[1:]]
+    assert titles == ["x1   max 20.00%", "y1   max 0.00%", "x2   max 0.00%", "y2   max 0.00%"]
+    other = replace(heads, heads=dict(heads.heads) | {"y2": (Head(7, 7),)})
+    with pytest.raises(BadInput, match="expected the maps of L7H7 for y2"):
+        grounding_figure(grey(), grounding(maps=maps), heads=other)
 
 
 def test_heads_are_averaged_and_padding_outside_the_picture_sets_no_scale() -> None:

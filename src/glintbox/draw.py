@@ -17,7 +17,7 @@ from PIL import Image
 from glintbox.boxes import Box, Size, overlap
 from glintbox.errors import BadInput, MissingExtra
 from glintbox.layout import EDGE, GAP, LINE, Layout, free_corner, layout, square_around
-from glintbox.records import COORDS, AttentionMaps, Grounding, sampled
+from glintbox.records import COORDS, AttentionMaps, Coord, Grounding, HeadMap, sampled
 
 Figure = Any
 Axes = Any
@@ -63,15 +63,18 @@ class Words(NamedTuple):
     color: str = "black"
 
 
-def grounding_figure(image: Image.Image, grounding: Grounding, *, truth: Sequence[Box] = ()) -> Figure:
+def grounding_figure(
+    image: Image.Image, grounding: Grounding, *, truth: Sequence[Box] = (), heads: HeadMap | None = None
+) -> Figure:
     """The picture with all candidates (thin), greedy (dashed), chosen (bold, with score) and true boxes (dotted).
 
     With it, where `grounding.found.maps` is there and the best box was written, not computed: the attention at its x1,
-    y1, x2 and y2, each the mean over the heads that were read. A best box below 2 % of the picture is shown again,
-    enlarged. `image` is the upright picture that was asked about and is not changed; maps at 150 dots per inch.
+    y1, x2 and y2, each the mean over the heads of that coordinate in `heads`, or over all whose maps were kept where
+    that is None. A best box below 2 % of the picture is shown again, enlarged. `image` is the upright picture that was
+    asked about and is not changed; 150 dots per inch.
 
     Raises:
-        BadInput: `image` has another size than the picture that was asked about.
+        BadInput: `image` has another size than the picture that was asked about; the maps of a head were not kept.
         MissingExtra: matplotlib is not installed.
     """
     size = Size(*image.size)
@@ -83,18 +86,17 @@ def grounding_figure(image: Image.Image, grounding: Grounding, *, truth: Sequenc
     attended = _attended(grounding)
     with _matplotlib().style.context("default"):
         places = layout(size.width / size.height, panels=attended is not None)
-        figure, foot = _framed(places, _heading(grounding), marked := _marked(grounding, truth))
+        shown = [_shown(attended, coord, heads) for coord in COORDS] if attended else []
+        figure, foot = _framed(places, _heading(grounding, shown), marked := _marked(grounding, truth))
         rgb = image.convert("RGB")
         axes = _picture(figure, places.picture, foot, rgb)
         for one in marked:
             _outline(axes, one, size)
         if grounding.boxes:
             _enlarge(axes, rgb, marked, grounding.boxes[0].box)
-        if attended is not None:
-            dim = rgb.convert("L").point([value * 6 // 10 for value in range(256)])
-            for coord, place in enumerate(places.panels):
-                panel = _picture(figure, place, foot, dim)
-                _attention(panel, attended, coord, grounding.boxes[0].box)
+        dim = rgb.convert("L").point([value * 6 // 10 for value in range(256)])
+        for coord, maps in enumerate(shown):
+            _attention(_picture(figure, places.panels[coord], foot, dim), maps, coord, grounding.boxes[0].box)
     return figure
 
 
@@ -129,6 +131,17 @@ def _attended(grounding: Grounding) -> AttentionMaps | None:
     return replace(maps, values=maps.values[best : best + 1])
 
 
+def _shown(attended: AttentionMaps, coord: Coord, heads: HeadMap | None) -> AttentionMaps:
+    """The maps that one panel shows: those of the coordinate's own heads, or all."""
+    if heads is None:
+        return attended
+    wanted = heads.heads[coord]
+    if missing := [head for head in wanted if head not in attended.heads]:
+        raise BadInput(f"expected the maps of {', '.join(map(str, missing))} for {coord}, but they were not kept")
+    places = [attended.heads.index(head) for head in wanted]
+    return replace(attended, heads=tuple(wanted), values=attended.values[:, :, places])
+
+
 def _framed(places: Layout, heading: Sequence[Words], marked: Sequence[Marked]) -> tuple[Figure, float]:
     """An empty figure with heading and legend, and the inches from its bottom to the layout's."""
     mpl = _matplotlib()
@@ -152,7 +165,7 @@ def _framed(places: Layout, heading: Sequence[Words], marked: Sequence[Marked]) 
     return figure, foot
 
 
-def _heading(grounding: Grounding) -> list[Words]:
+def _heading(grounding: Grounding, shown: Sequence[AttentionMaps]) -> list[Words]:
     """The query, what was not found, and how it was answered."""
     found = grounding.found
     odd, answers = sum(reading == "unreadable" for reading in found.readings), len(found.responses)
@@ -163,8 +176,8 @@ def _heading(grounding: Grounding) -> list[Words]:
     said = [grounding.method, f"{len(found.candidates)} boxes in {answers} answers"]
     if 0 < odd < answers:
         said.append(f"{odd} unreadable")
-    if attended := _attended(grounding):
-        said.append(f"attention: mean of {len(attended.heads)} heads")
+    if shown:
+        said.append(f"attention: mean of {len(shown[0].heads)} heads")
     return [*heading, Words(" · ".join([*said, found.setting.model]), 8.5, "#444444")]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from PIL import Image
 
 from glintbox import embedded
 from glintbox.cli.console import errors, progress, results
@@ -18,7 +19,7 @@ from glintbox.errors import BadInput, OutOfMemory, UnknownName, UnreadableImage
 from glintbox.ground import Grounder
 from glintbox.images import open_image
 from glintbox.jobs import Job, read_jobs
-from glintbox.records import Grounding, Sampling, to_json
+from glintbox.records import Grounding, HeadMap, Sampling, to_json
 from glintbox.runs import Failure, Run
 from glintbox.selectors import SELECTORS
 
@@ -130,16 +131,16 @@ def _grounded(
             pairs = [(image, job.query) for job in waiting]
             try:
                 for grounding in grounder.ground(pairs, ids=[job.id for job in waiting], maps=maps, **options):
-                    yield grounding, _png(image, grounding) if maps else None
+                    yield grounding, _png(image, grounding, grounder.heads) if maps else None
                     waiting.popleft()
             except (BadInput, OutOfMemory) as error:
                 failed = waiting.popleft()
                 failures.append(Failure(failed.id, failed.image, str(error)))
 
 
-def _png(image: Any, grounding: Grounding) -> bytes:
+def _png(image: Image.Image, grounding: Grounding, heads: HeadMap | None) -> bytes:
     buffer = BytesIO()
-    save_figure(grounding_figure(image, grounding), buffer)
+    save_figure(grounding_figure(image, grounding, heads=heads), buffer)
     return buffer.getvalue()
 
 
