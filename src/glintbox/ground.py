@@ -134,8 +134,7 @@ class Grounder:
 
         n: sampled answers beside the greedy one. selector: a name of `SELECTORS`, "auto" for the best artefact there
         is, or a `Selector`, which chooses as it was made. multiple: several objects, one box per cluster of candidates.
-        ids: name each pair; noise depends on id, query and seed, not on what else is drawn. maps: keep attention maps
-        for pictures.
+        ids: name each pair; noise depends on id, query and seed, not on what else is drawn. maps: keep maps to draw.
 
         Raises:
             BadInput: not one id per pair, or numbers out of range; and as `__call__`.
