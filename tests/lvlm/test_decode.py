@@ -378,6 +378,18 @@ def test_answers_that_do_not_fit_one_by_one_name_an_n_that_would(monkeypatch):
     assert calls == [len(prompt.ids), 4, 2, 1]
 
 
+def test_rows_that_do_not_fit_are_refused_in_the_same_words(monkeypatch):
+    answers = answer(decoder_of("llava"), [asked("llava")], FREE, Watch())
+    answered = next(answers)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(reading, "scores", full)
+    with pytest.raises(OutOfMemory, match=r"cpu does not hold 2 rows of \d+ heads beside 4 answers; lower n"):
+        answered.read([Site(0, 0), Site(1, 0)], Watch())
+
+
 def test_other_errors_of_the_model_are_not_taken_for_memory():
     decoder, prompt = decoder_of("llava"), asked("llava")
     for rows in (0, 2):

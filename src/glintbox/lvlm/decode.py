@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -81,7 +81,7 @@ def replay(
     def retell(responses: tuple[Response, ...]) -> Tell:
         def force_them(start: Prefilled, layers: tuple[int, ...]) -> Told:
             branches = Branches(Tap(layers) if layers else None)
-            with _within_memory(decoder, start.prompt, len(responses)):
+            with seams.within_memory(partial(_too_much, decoder, start.prompt, len(responses))):
                 entropies = force(decoder.model, start, branches, responses)
             filled = zip(responses, entropies, strict=True)
             return Told(tuple(replace(r, entropy=tuple(nats)) for r, nats in filled), (branches,))
@@ -103,7 +103,7 @@ def _each(
             cache = None  # let go of it first, or two images would lie side by side in memory
         began = time.perf_counter()
         with tapped(decoder.model), torch.no_grad():
-            with _within_memory(decoder, prompt, answers):
+            with seams.within_memory(partial(_too_much, decoder, prompt, answers)):
                 start = prefill(decoder.model, prompt, layers, shared=cache)
             seams.finish(decoder.model.device)
             filled = time.perf_counter()
@@ -127,16 +127,6 @@ def _layers(card: ModelCard, watch: Watch | None) -> tuple[int, ...]:
             why = card.excluded.get(head.layer, f"the model has {card.layers} layers of {card.heads} heads")
             raise BadInput(f"head {head} cannot be watched: {why}; choose heads of layers {list(card.usable)}")
     return tuple(sorted({head.layer for head in heads}))
-
-
-@contextmanager
-def _within_memory(decoder: Decoder, prompt: Prompt, answers: int) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        if not seams.ran_out(error):
-            raise
-        raise OutOfMemory(_too_much(decoder, prompt, answers)) from error
 
 
 def _write(decoder: Decoder, start: Prefilled, sampling: Sampling, layers: tuple[int, ...], *, last_too: bool) -> Told:

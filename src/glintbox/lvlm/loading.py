@@ -16,7 +16,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 
-from glintbox.errors import BadContract, BadInput, OutOfMemory, UnknownName
+from glintbox.errors import BadContract, BadInput, UnknownName
 from glintbox.lvlm import seams
 from glintbox.lvlm.api import ModelCard
 from glintbox.lvlm.families import Family, family_of
@@ -232,16 +232,13 @@ def _dtype(dtype: str | torch.dtype) -> str | torch.dtype:
 
 
 def _moved(model: Any, device: torch.device, id: str) -> Any:
-    try:
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters()) / 2**30
+    told = (
+        f"{device} does not hold the weights of {id}, {size:.1f} GiB in {model.dtype}; "
+        "use dtype bfloat16, another device or a smaller model"
+    )
+    with seams.within_memory(lambda: told):
         return model.to(device)
-    except RuntimeError as error:
-        if not seams.ran_out(error):
-            raise
-        size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-        raise OutOfMemory(
-            f"{device} does not hold the weights of {id}, {size / 2**30:.1f} GiB in {model.dtype}; "
-            "use dtype bfloat16, another device or a smaller model"
-        ) from error
 
 
 def _model(source: Source, config: Any, dtype: str | torch.dtype) -> Any:

@@ -105,7 +105,11 @@ class PackedAnswered:
 
     @torch.no_grad()
     def read(self, sites: Sequence[Site], watch: Watch) -> Float[Tensor, "site head row col"]:
-        """As `api.Answered.read`; a prompt site reads the row of that prompt token's own query, whatever the moment."""
+        """As `api.Answered.read`; a prompt site reads the row of that prompt token's own query, whatever the moment.
+
+        Raises:
+            OutOfMemory: the device does not hold the rows beside the answers.
+        """
         if self._start is None:
             raise Closed(
                 f"the answers to prompt {self.prompt.id!r} were read after their iterator had moved on; "
@@ -116,11 +120,13 @@ class PackedAnswered:
         view = self._view(watch.view)
         spots = [self._spot(self._start, site, watch.moment) for site in sites]
         device = self._start.logits.device
-        out = torch.empty(len(sites), len(heads), view.grid.cells, device=device)
-        for layer in dict.fromkeys(head.layer for head in heads):
-            channels = [channel for channel, head in enumerate(heads) if head.layer == layer]
-            which = torch.tensor([heads[channel].index for channel in channels])
-            out[:, channels] = self._layer(self._start, layer, which, spots, view.columns).to(device)
+        told = f"{device} does not hold {len(sites)} rows of {len(heads)} heads beside {len(self.responses)} answers"
+        with seams.within_memory(lambda: f"{told}; lower n, or the pixel budget"):
+            out = torch.empty(len(sites), len(heads), view.grid.cells, device=device)
+            for layer in dict.fromkeys(head.layer for head in heads):
+                channels = [channel for channel, head in enumerate(heads) if head.layer == layer]
+                which = torch.tensor([heads[channel].index for channel in channels])
+                out[:, channels] = self._layer(self._start, layer, which, spots, view.columns).to(device)
         seams.finish(device)
         self.timing["read"] = self.timing.get("read", 0.0) + time.perf_counter() - began
         return out.reshape(len(sites), len(heads), view.grid.rows, view.grid.cols)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
-from glintbox.errors import BadContract, BadInput
+from glintbox.errors import BadContract, BadInput, OutOfMemory
 from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.tap import KEYWORD, Tap
 
@@ -190,6 +191,17 @@ def prompt_tensors(prompt: Prompt) -> dict[str, Tensor]:
 def ran_out(error: RuntimeError) -> bool:
     """Whether an error of torch says that memory ran out, on a GPU or on the CPU (which has no class of its own)."""
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+@contextmanager
+def within_memory(told: Callable[[], str]) -> Iterator[None]:
+    """Turn torch's errors for memory that ran out into `OutOfMemory` with the message `told`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not ran_out(error):
+            raise
+        raise OutOfMemory(told()) from error
 
 
 def free_bytes(device: torch.device) -> int | None:
