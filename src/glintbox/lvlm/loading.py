@@ -16,6 +16,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 
+from glintbox.artifacts import REGRESSOR_FILE
 from glintbox.errors import BadContract, BadInput, UnknownName
 from glintbox.lvlm import seams
 from glintbox.lvlm.api import ModelCard
@@ -188,8 +189,9 @@ def _model_type(source: Source) -> str:
 
 
 def _weights(folder: Path) -> Iterator[Path]:
+    """The model's weights; a regressor that lies beside them is none of them."""
     for pattern in WEIGHTS:
-        yield from sorted(folder.glob(pattern))
+        yield from sorted(path for path in folder.glob(pattern) if path.name != REGRESSOR_FILE)
 
 
 def _fingerprint(folder: Path) -> str:
