@@ -270,6 +270,21 @@ def test_the_parser_knows_every_family_and_no_other() -> None:
     assert set(FRAME_OF_FAMILY) == set(FAMILIES)
 
 
+def test_what_cannot_be_evaluated_is_refused_before_answers_are_drawn(tmp_path: Path, model: Path) -> None:
+    run("scenes", "make", tmp_path / "scenes", "--n", "2")
+    words = ["--data", tmp_path / "scenes" / "instances.json", "--images", tmp_path / "scenes" / "images"]
+    words += ["--model", model, "--n", "1", "--work", tmp_path / "work"]
+    result = run("evaluate", *words, "--selector", "greedy,acs-free")
+    assert result.exit_code == 2 and "glintbox heads calibrate" in " ".join(result.stderr.split())
+    setting = load(model).card.setting(prompt="paper", view="default", moment="predicting")
+    kept = shutil.copytree(model, tmp_path / "kept" / model.name)
+    save_regressor(new_regressor(RegressorCard(setting, (Head(0, 1),), 8, 8)), kept / "glintbox_regressor.safetensors")
+    words[words.index(model)] = kept
+    result = run("evaluate", *words)
+    assert result.exit_code == 2 and "auto needs attention maps" in " ".join(result.stderr.split())
+    assert not (tmp_path / "work").exists()
+
+
 def test_scenes_and_calibration_work_together(tmp_path: Path, model: Path) -> None:
     made = run("scenes", "make", tmp_path / "scenes", "--split", "calibration", "--n", "2")
     assert made.exit_code == 0, made.stderr

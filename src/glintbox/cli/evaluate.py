@@ -19,7 +19,7 @@ from glintbox.errors import BadInput
 from glintbox.evaluate import Report, by_size
 from glintbox.evaluate import evaluate as judge
 from glintbox.ground import Grounder, grounding
-from glintbox.records import CandidateSet, Grounding, Sample, Sampling, ScoredBox, to_json
+from glintbox.records import CandidateSet, Grounding, Sample, Sampling, ScoredBox, Selector, to_json
 
 GREEDY = "greedy"
 
@@ -49,9 +49,10 @@ def evaluate(
     names = _names(selector)
     cases = cases_of(data, images, small=small, limit=limit)
     grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads)
+    chosen = _selectors(grounder, names)
     sampling = Sampling(n=n, temperature=temperature, seed=seed)
     found = _found(grounder, cases, sampling, work=work, data=data)
-    reports = [judge(zip(cases, (_chosen(grounder, one, name) for one in found), strict=True)) for name in names]
+    reports = [judge(zip(cases, (_chosen(one, by) for one in found), strict=True)) for by in chosen]
     table = markdown(reports)
     if out:
         write_whole(out / "report.md", (_heading(model, data, sampling, len(cases)) + table).encode())
@@ -59,7 +60,7 @@ def evaluate(
             write_whole(out / f"{name}.json", to_json(report, indent=1).encode() + b"\n")
         errors.print(f"report.md and {len(reports)} JSON files lie in {out}", soft_wrap=True)
     text = "\n".join(to_json(report) for report in reports) if as_json else table
-    results.print(text, markup=False, highlight=False, soft_wrap=True)
+    results.print(text, soft_wrap=True)
 
 
 def _names(selector: str) -> list[str]:
@@ -86,9 +87,22 @@ def _found(
         return [labelled.found for labelled in sets]
 
 
-def _chosen(grounder: Grounder, found: CandidateSet, name: str) -> Grounding:
-    if name != GREEDY:
-        return replace(grounding(found, grounder.choice(name)[0]), method=name)
+def _selectors(grounder: Grounder, names: Sequence[str]) -> list[Selector | None]:
+    """The selectors in order, None for greedy; one that cannot be is refused before the answers are drawn."""
+    made: list[Selector | None] = []
+    for name in names:
+        one = None if name == GREEDY else grounder.choice(name)[0]
+        if one and one.needs and one.needs.maps:
+            raise BadInput(
+                f"{name} needs attention maps, and kept answers hold none; name other selectors, e.g. acs-free"
+            )
+        made.append(replace(one, name=f"auto, {one.name}") if one and name == "auto" else one)
+    return made
+
+
+def _chosen(found: CandidateSet, by: Selector | None) -> Grounding:
+    if by is not None:
+        return grounding(found, by)
     greedy = [c.box for c in found.candidates if found.responses[c.response].source == "greedy"]
     boxes = tuple(ScoredBox(box, None, None) for box in greedy[:1])
     return Grounding(found.id, GREEDY, "none", boxes, tuple(greedy), found)
