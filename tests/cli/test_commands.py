@@ -274,6 +274,9 @@ def test_what_cannot_be_evaluated_is_refused_before_answers_are_drawn(tmp_path: 
     run("scenes", "make", tmp_path / "scenes", "--n", "2")
     words = ["--data", tmp_path / "scenes" / "instances.json", "--images", tmp_path / "scenes" / "images"]
     words += ["--model", model, "--n", "1", "--work", tmp_path / "work"]
+    (tmp_path / "file").write_text("")
+    result = run("evaluate", *words[:-1], tmp_path / "answers", "--selector", "greedy", "--out", tmp_path / "file")
+    assert result.exit_code == 2 and "the answers are kept, name another --out" in " ".join(result.stderr.split())
     result = run("evaluate", *words, "--selector", "greedy,acs-free")
     assert result.exit_code == 2 and "glintbox heads calibrate" in " ".join(result.stderr.split())
     setting = load(model).card.setting(prompt="paper", view="default", moment="predicting")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -55,9 +55,7 @@ def evaluate(
     reports = [judge(zip(cases, (_chosen(one, by) for one in found), strict=True)) for by in chosen]
     table = markdown(reports)
     if out:
-        write_whole(out / "report.md", (_heading(model, data, sampling, len(cases)) + table).encode())
-        for name, report in zip(names, reports, strict=True):
-            write_whole(out / f"{name}.json", to_json(report, indent=1).encode() + b"\n")
+        _save(out, dict(zip(names, reports, strict=True)), _heading(model, data, sampling, len(cases)) + table)
         errors.print(f"report.md and {len(reports)} JSON files lie in {out}", soft_wrap=True)
     text = "\n".join(to_json(report) for report in reports) if as_json else table
     results.print(text, soft_wrap=True)
@@ -106,6 +104,17 @@ def _chosen(found: CandidateSet, by: Selector | None) -> Grounding:
     greedy = [c.box for c in found.candidates if found.responses[c.response].source == "greedy"]
     boxes = tuple(ScoredBox(box, None, None) for box in greedy[:1])
     return Grounding(found.id, GREEDY, "none", boxes, tuple(greedy), found)
+
+
+def _save(out: Path, reports: Mapping[str, Report], text: str) -> None:
+    try:
+        write_whole(out / "report.md", text.encode())
+        for name, report in reports.items():
+            write_whole(out / f"{name}.json", to_json(report, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise BadInput(
+            f"could not write the reports into {out}: {error}; the answers are kept, name another --out and run again"
+        ) from error
 
 
 def _heading(model: str, data: Path, sampling: Sampling, count: int) -> str:
