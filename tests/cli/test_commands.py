@@ -99,6 +99,7 @@ def test_a_bad_picture_fails_alone(tmp_path: Path, model: Path) -> None:
     result = run("ground", images, "--query", "cup", "--model", model, "--out", out, *SHORT)
     assert result.exit_code == 1
     assert "failed: p0" in result.stderr and "1 done, 1 failed" in result.stderr
+    assert result.output.index("failed: p0") < result.output.index("p1: cup"), "told at once, not after a long run"
     assert [entry["id"] for entry in json.loads((out / "failed.json").read_text())] == ["p0"]
     assert (out / "p1.json").is_file()
 

@@ -101,14 +101,16 @@ def _work(
     failures: list[Failure] = []
     with progress() as bar:
         task = bar.add_task("grounding", total=len(jobs))
-        for found in _grounded(grounder, jobs, failures, maps=run is not None, options=options):
+        for found in _grounded(grounder, jobs, maps=run is not None, options=options):
+            bar.update(task, advance=1)
+            if isinstance(found, Failure):
+                failures.append(found)
+                errors.print(f"failed: {found.id} ({found.image}): {found.why}", soft_wrap=True)
+                continue
             grounding, picture = found
             if run:
                 run.save(grounding, picture=picture)
             results.print(to_json(grounding) if as_json else _line(grounding), soft_wrap=True)
-            bar.update(task, advance=1)
-    for failure in failures:
-        errors.print(f"failed: {failure.id} ({failure.image}): {failure.why}", soft_wrap=True)
     if run:
         run.finish(failures)
         done = len(jobs) - len(failures)
@@ -117,15 +119,15 @@ def _work(
 
 
 def _grounded(
-    grounder: Grounder, jobs: Sequence[Job], failures: list[Failure], *, maps: bool, options: dict[str, Any]
-) -> Iterator[tuple[Grounding, bytes | None]]:
-    """Results in order; queries on one picture share its prefill; a picture that fails is noted and skipped."""
+    grounder: Grounder, jobs: Sequence[Job], *, maps: bool, options: dict[str, Any]
+) -> Iterator[tuple[Grounding, bytes | None] | Failure]:
+    """Results in order; queries on one picture share its prefill; a job that fails stops no other."""
     for source, group in groupby(jobs, key=lambda job: job.image):
         waiting = deque(group)
         try:
             image = open_image(source)
         except UnreadableImage as error:
-            failures.extend(Failure(job.id, job.image, str(error)) for job in waiting)
+            yield from (Failure(job.id, job.image, str(error)) for job in waiting)
             continue
         while waiting:
             pairs = [(image, job.query) for job in waiting]
@@ -135,7 +137,7 @@ def _grounded(
                     waiting.popleft()
             except (BadInput, OutOfMemory) as error:
                 failed = waiting.popleft()
-                failures.append(Failure(failed.id, failed.image, str(error)))
+                yield Failure(failed.id, failed.image, str(error))
 
 
 def _png(image: Image.Image, grounding: Grounding, heads: HeadMap | None) -> bytes:
