@@ -35,7 +35,8 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
             errors.print(str(error), soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            errors.print("stopped; what lies in an output or work folder is kept, run the same command again to go on")
+            told = "stopped; what lies in an output or work folder is kept, run the same command again to go on"
+            errors.print(told, soft_wrap=True)
             raise typer.Exit(130) from error
 
     return run
