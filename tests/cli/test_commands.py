@@ -16,13 +16,15 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from glintbox.artifacts import save_heads
+from glintbox.cli.ground import _png
 from glintbox.cli.main import app
 from glintbox.cli.parse import FRAME_OF_FAMILY
 from glintbox.lvlm.families import FAMILIES
 from glintbox.lvlm.loading import load
-from glintbox.records import COORDS, Grounding, Head, HeadMap, Setting, from_json, to_json
+from glintbox.records import COORDS, Grounding, Head, HeadMap, ScoredBox, Setting, from_json, to_json
 from glintbox.regressor import RegressorCard, new_regressor, save_regressor
 from tests.lvlm.tiny import picture, tiny_checkpoint
+from tests.test_records import SETTING, found
 
 SHORT = ["--n", "2", "--max-new-tokens", "6"]
 
@@ -200,6 +202,13 @@ def test_a_disk_that_fills_up_in_a_run_keeps_what_was_finished(
     assert again.exit_code == 0 and "1 of 3 are finished" in again.stderr
     assert (out / "p0.json").stat().st_mtime_ns == kept
     assert len(list(out.glob("p*.json"))) == 3
+
+
+def test_a_picture_is_drawn_where_a_selector_kept_the_maps_of_other_heads() -> None:
+    kept = found()
+    chosen = Grounding("a", "acs-learned", "iou", (ScoredBox(kept.candidates[1].box, 0.5, 1),), (), kept)
+    heads = HeadMap(SETTING, "by hand", {coord: (Head(7, 7),) for coord in COORDS})
+    assert _png(picture(60, 40), chosen, heads).startswith(b"\x89PNG")
 
 
 def test_a_query_that_cannot_be_asked_fails_alone(tmp_path: Path, model: Path) -> None:
