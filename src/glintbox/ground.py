@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, overload
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from PIL.Image import Image
@@ -141,7 +142,7 @@ class Grounder:
         """
         sampling = Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)
         chosen, notes = self.choice(selector, multiple=multiple)
-        watch = chosen.needs or Watch(view=self.view)
+        watch = chosen.needs or Watch(view=self.setting.view, moment=self.setting.moment)
         setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
         keep = self._shown if maps and not watch.maps else None
         names = ids if ids is not None else [_name(picture) for picture, _ in pairs]
@@ -203,15 +204,17 @@ class Grounder:
         """Model and artefacts by content: where this and the options of a call are equal, results are."""
         heads, regressor = self.heads, self.regressor
         return {
-            "setting": asdict(self.lvlm.card.setting(prompt=self.prompt, view=self.view, moment="predicting")),
+            "setting": asdict(self.setting),
             "head map": heads and hashlib.sha256(to_json(heads).encode()).hexdigest()[:12],
             "regressor weights": regressor and fingerprint(regressor),
         }
 
     @property
-    def view(self) -> str:
-        """The view that attention is read in: the head map's, if there is one."""
-        return self.heads.setting.view if self.heads else "default"
+    def setting(self) -> Setting:
+        """Under which attention is read: in the head map's view and moment, if there is one."""
+        like = self.heads.setting if self.heads else None
+        view, moment = (like.view, like.moment) if like else (Watch().view, Watch().moment)
+        return self.lvlm.card.setting(prompt=self.prompt, view=view, moment=moment)
 
     def _shown(self, stats: HeadStats) -> Sequence[Head]:
         """Heads whose maps are worth a picture: those of the head map, else the sharpest."""
@@ -248,7 +251,10 @@ def _require_fit(lvlm: LVLM, prompt: str, made: Setting, what: str) -> None:
 
 
 def _name(picture: Picture) -> str:
-    return Path(str(picture)).stem if isinstance(picture, str | Path) else "image"
+    """The stem of a path; of a picture in memory its content, so that its noise does not depend on its place."""
+    if isinstance(picture, str | Path):
+        return Path(str(picture)).stem
+    return f"image-{hashlib.sha256(np.asarray(picture).tobytes()).hexdigest()[:8]}"
 
 
 def _pairs(image: Picture | Sequence[Picture], query: str | Sequence[str]) -> tuple[list[tuple[Picture, str]], bool]:

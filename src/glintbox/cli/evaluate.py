@@ -16,8 +16,7 @@ from glintbox.cli.console import errors, progress, results
 from glintbox.cli.ground import AsJson, Device, Dtype, Heads, Model, known_selector
 from glintbox.cli.heads import Data, Images, cases_of
 from glintbox.errors import BadInput
-from glintbox.evaluate import Report, by_size
-from glintbox.evaluate import evaluate as judge
+from glintbox.evaluate import Case, Report, by_size, judged, summarised
 from glintbox.ground import Grounder, grounding
 from glintbox.records import CandidateSet, Grounding, Sample, Sampling, ScoredBox, Selector, to_json
 
@@ -51,8 +50,7 @@ def evaluate(
     grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads)
     chosen = _selectors(grounder, names)
     sampling = Sampling(n=n, temperature=temperature, seed=seed)
-    found = _found(grounder, cases, sampling, work=work, data=data)
-    reports = [judge(zip(cases, (_chosen(one, by) for one in found), strict=True)) for by in chosen]
+    reports = _reports(grounder, cases, chosen, sampling=sampling, work=work, data=data)
     table = markdown(reports)
     if out:
         _save(out, dict(zip(names, reports, strict=True)), _heading(model, data, sampling, len(cases)) + table)
@@ -70,19 +68,30 @@ def _names(selector: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _found(
-    grounder: Grounder, cases: Sequence[Sample], sampling: Sampling, *, work: Path | None, data: Path
-) -> list[CandidateSet]:
-    """The answers to every case: kept ones where they lie in the work folder, else drawn now."""
-    setting = grounder.lvlm.card.setting(prompt=grounder.prompt, view=grounder.view, moment="predicting")
+def _reports(
+    grounder: Grounder,
+    cases: Sequence[Sample],
+    selectors: Sequence[Selector | None],
+    *,
+    sampling: Sampling,
+    work: Path | None,
+    data: Path,
+) -> list[Report]:
+    """One report per selector over the same answers, kept ones where they lie there already; one case at a time."""
+    setting = grounder.setting
     folder = work or work_folder(setting, sampling, data)
+    judgements: list[list[Case]] = [[] for _ in selectors]
     with progress() as bar:
         task = bar.add_task("answering", total=len(cases))
         sets = labelled_sets(
             grounder.lvlm, cases, sampling=sampling, setting=setting, work=folder,
             tick=lambda: bar.update(task, advance=1),
         )  # fmt: skip
-        return [labelled.found for labelled in sets]
+        for sample, labelled in zip(cases, sets, strict=True):
+            for judgement, by in zip(judgements, selectors, strict=True):
+                judgement.append(judged(sample, _chosen(labelled.found, by)))
+    methods = [by.name if by else GREEDY for by in selectors]
+    return [summarised(method, judgement) for method, judgement in zip(methods, judgements, strict=True)]
 
 
 def _selectors(grounder: Grounder, names: Sequence[str]) -> list[Selector | None]:

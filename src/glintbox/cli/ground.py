@@ -15,7 +15,7 @@ from PIL import Image
 from glintbox import embedded
 from glintbox.cli.console import errors, progress, results
 from glintbox.draw import grounding_figure, require_matplotlib, save_figure
-from glintbox.errors import BadInput, OutOfMemory, UnknownName, UnreadableImage
+from glintbox.errors import BadContract, BadInput, OutOfMemory, UnknownName, UnreadableImage
 from glintbox.ground import Grounder
 from glintbox.images import open_image
 from glintbox.jobs import Job, read_jobs
@@ -135,7 +135,7 @@ def _grounded(
                 for grounding in grounder.ground(pairs, ids=[job.id for job in waiting], maps=maps, **options):
                     yield grounding, _png(image, grounding, grounder.heads) if maps else None
                     waiting.popleft()
-            except (BadInput, OutOfMemory) as error:
+            except (BadContract, BadInput, OutOfMemory) as error:
                 failed = waiting.popleft()
                 yield Failure(failed.id, failed.image, str(error))
 

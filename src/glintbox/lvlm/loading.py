@@ -26,6 +26,7 @@ from glintbox.prompts import PROMPTS
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 WEIGHTS = ("*.safetensors", "*.bin")
+SETTINGS = (".json", ".jinja", ".txt", ".model")
 SAMPLED = 1 << 16
 """Bytes of each of the pieces of a large weights file that go into a folder's hash."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -194,9 +195,18 @@ def _weights(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.glob(pattern) if path.name != REGRESSOR_FILE)
 
 
+def _settings(folder: Path) -> Iterator[Path]:
+    """What beside the weights decides answers: configuration, processor, tokenizer, chat template; no artefact."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in SETTINGS and not path.name.startswith("glintbox_"):
+            yield path
+
+
 def _fingerprint(folder: Path) -> str:
-    """Hash of config.json and the weights: small files whole, of a large one its size and 64 pieces spread over it."""
-    digest = hashlib.sha1((folder / "config.json").read_bytes(), usedforsecurity=False)
+    """Hash of all that decides answers: settings whole, of weights their size and 64 pieces spread over them."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    for path in _settings(folder):
+        digest.update(path.name.encode() + path.read_bytes())
     for path in _weights(folder):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}".encode())
