@@ -106,6 +106,13 @@ def test_a_selector_of_ones_own_gets_the_maps_that_it_needs() -> None:
     assert [len(maps.heads) for maps in seen if maps is not None] == [12, 3]
 
 
+def test_pictures_in_memory_are_named_by_their_content() -> None:
+    ground, other = grounder(), Image.new("RGB", (80, 60), (9, 9, 9))
+    first, second, again = (g.id for g in ground([PICTURE, other, PICTURE.copy()], "cup", n=2))
+    assert first == again != second
+    assert ground(np.asarray(PICTURE), "cup", n=2).id == first
+
+
 def test_ids_must_be_as_many_as_pairs() -> None:
     with pytest.raises(BadInput, match="expected one id per pair of picture and query, got 1 for 2"):
         grounder()(PICTURE, ["cup", "none"], ids=["a"])

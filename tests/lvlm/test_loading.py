@@ -90,6 +90,12 @@ def test_a_folder_is_known_by_its_name_and_content_wherever_it_lies(folder: Path
     save_file({"fusion": torch.ones(1)}, moved / "glintbox_regressor.safetensors")
     (moved / "glintbox_heads.json").write_text("{}")
     assert load(moved).card == card, "artefacts beside the weights are not the model"
+    template = moved / "chat_template.jinja"
+    kept = template.read_text()
+    template.write_text(kept + " ")
+    assert load(moved).card.revision != card.revision, "what frames the question decides the answer"
+    template.write_text(kept)
+    assert load(moved).card == card
     weights = load_file(moved / "model.safetensors")
     weights["model.language_model.norm.weight"][3] += 0.25
     save_file(weights, moved / "model.safetensors", {"format": "pt"})
