@@ -1,7 +1,7 @@
 """Calibration finds the heads that look, from labels alone, and survives being stopped."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from PIL import Image
 from glintbox.boxes import Box, Size
 from glintbox.calibrate import calibrate, labelled_sets
 from glintbox.errors import BadInput
-from glintbox.lvlm.api import Answered
-from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
-from glintbox.records import COORDS, Sample, Sampling
+from glintbox.lvlm.api import Prompt
+from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM, _Answered
+from glintbox.records import COORDS, Sample, Sampling, Watch
 
 TRUTH = Box(16, 12, 32, 24)
 SCRIPT = Script(
@@ -26,8 +26,8 @@ class Counting(ScriptedLVLM):
 
     asked = 0
 
-    def answer(self, *args: object, **options: object) -> Iterator[Answered]:
-        for answered in super().answer(*args, **options):  # type: ignore[arg-type]  # handed on as they came
+    def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[_Answered]:
+        for answered in super().answer(prompts, sampling, watch):
             self.asked += 1
             yield answered
 

@@ -168,7 +168,8 @@ def test_nothing_found_and_nothing_readable_are_said_apart() -> None:
 
 
 def seen(figure: Any, pixels: np.ndarray, cell: Box, *, panel: int) -> np.ndarray:
-    return around(figure, pixels, (cell.x1 + cell.x2) / 2, (cell.y1 + cell.y2) / 2, axes=panel).mean(axis=0)
+    near = around(figure, pixels, (cell.x1 + cell.x2) / 2, (cell.y1 + cell.y2) / 2, axes=panel)
+    return np.asarray(near.mean(axis=0))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from glintbox.boxes import Box, Size
 from glintbox.errors import BadInput
 from glintbox.evaluate import by_size, evaluate, judged
 from glintbox.records import Grounding, Sample, ScoredBox
-from tests.sets import IMAGE, a_set
+from tests.sets import IMAGE, Corners, a_set
 
 TRUTH = Box(10, 10, 20, 20)
 NEAR, FAR = (10, 10, 20, 22), (70, 30, 90, 50)
@@ -18,9 +18,7 @@ def case(id: str, truth: Box = TRUTH) -> Sample:
     return Sample(id, Path("a.png"), IMAGE, "cup", (truth,))
 
 
-def result(
-    id: str, chosen: tuple[float, ...] | None, *, greedy: tuple[float, ...] = FAR, method: str = "x"
-) -> Grounding:
+def result(id: str, chosen: Corners | None, *, greedy: Corners = FAR, method: str = "x") -> Grounding:
     found = a_set([NEAR], [FAR], greedy=[greedy], id=id)
     boxes = (ScoredBox(Box(*chosen), 0.5, 1),) if chosen else ()
     return Grounding(id, method, "rank", boxes, (Box(*greedy),), found)

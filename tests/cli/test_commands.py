@@ -12,15 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from glintbox.artifacts import save_heads
 from glintbox.cli.ground import _png
 from glintbox.cli.main import app
-from glintbox.cli.parse import FRAME_OF_FAMILY
 from glintbox.lvlm.families import FAMILIES
 from glintbox.lvlm.loading import load
+from glintbox.parsing import FRAME_OF_FAMILY
 from glintbox.records import COORDS, Grounding, Head, HeadMap, ScoredBox, Setting, from_json, to_json
 from glintbox.regressor import RegressorCard, new_regressor, save_regressor
 from tests.lvlm.tiny import picture, tiny_checkpoint

@@ -18,7 +18,8 @@ from glintbox.lvlm.api import Answered, ModelCard, Prompt
 from glintbox.lvlm.decode import Decoder, answer
 from glintbox.lvlm.tap import tapped
 from glintbox.records import Moment, Sampling, Site, Watch
-from tests.lvlm.tiny import picture, tiny_model, tiny_processor, tiny_tokenizer
+from tests.lvlm.tiny import picture, tiny_model, tiny_processor
+from tests.lvlm.tiny_text import tiny_tokenizer
 
 TALL, WIDE = Size(112, 168), Size(196, 84)
 FREE = Sampling(n=3, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=6)
@@ -140,7 +141,7 @@ def plain_greedy(model: Any, prompt: Prompt, tokens: int, eos: Sequence[int] = (
         min_new_tokens=None if eos else tokens,
         eos_token_id=list(eos) or None,
     )
-    return ids[0, len(prompt.ids) :].tolist()
+    return list(ids[0, len(prompt.ids) :].tolist())
 
 
 # ---- laws: each returns how far the engine is from what transformers says; a mutant has to be far

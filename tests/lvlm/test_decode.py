@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Generator
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,7 @@ def test_an_answer_ends_at_any_of_the_eos_ids_and_leaves_it_out():
     response = only(answer(decoder, [prompt], replace(FREE, max_new_tokens=12), None)).responses[0]
     assert response.ended == "stop"
     assert list(response.ids) == free[:at]
+    assert response.entropy is not None
     assert len(response.entropy) == len(response.spans) == at
 
 
@@ -193,6 +195,7 @@ def test_other_pixels_other_tokens_or_words_before_the_image_share_no_prefill():
 def test_an_answer_is_closed_once_its_iterator_moves_on_ends_or_is_closed():
     decoder, prompt = decoder_of("llava"), asked("llava")
     answers = answer(decoder, [prompt, prompt, prompt], FREE, Watch())
+    assert isinstance(answers, Generator)
     first = next(answers)
     assert isinstance(first, Answered)
     assert first.read([Site(0, 0)], Watch()).shape[0] == 1

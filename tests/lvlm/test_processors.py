@@ -61,7 +61,7 @@ REAL: dict[str, dict[str, Any]] = {
 
 def real_config(model_type: str) -> Any:
     """The numbers of a released configuration that geometry depends on; the image token is the tiny tokenizer's."""
-    vision = {"qwen3_vl": {"patch_size": 16}}.get(model_type, {})
+    vision: dict[str, Any] = {"patch_size": 16} if model_type == "qwen3_vl" else {}
     if model_type == "llava_onevision":
         vision = {"model_type": "siglip_vision_model", "patch_size": 14, "image_size": 384}
     token = tiny_loaded(model_type).model.config.image_token_id

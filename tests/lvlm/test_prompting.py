@@ -15,8 +15,8 @@ from glintbox.lvlm.loading import Loaded
 from glintbox.lvlm.processors import without_video
 from glintbox.lvlm.prompting import make_prompt
 from glintbox.prompts import PROMPTS
-from tests.lvlm.tiny import MODEL_TYPES, QWEN, picture, tiny_loaded, tiny_model, tiny_processor
-from tests.lvlm.tiny_text import CHATML, DATA, TEMPLATES, qwen_tokenizer
+from tests.lvlm.tiny import MODEL_TYPES, picture, tiny_loaded, tiny_model, tiny_processor
+from tests.lvlm.tiny_text import CHATML, DATA, QWEN, TEMPLATES, qwen_tokenizer
 
 QUERIES = ["red box", "红色的杯子", "the 🦊 at “home”", 'a "cup" & <b>', "cafe\u0301 table", "image", "x"]
 

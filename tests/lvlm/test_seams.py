@@ -20,7 +20,8 @@ from tests.lvlm.asked import (
     plain_greedy,
     tiny_model_once,
 )
-from tests.lvlm.tiny import QWEN, _make_peaky, tiny_config
+from tests.lvlm.tiny import _make_peaky, tiny_config
+from tests.lvlm.tiny_text import QWEN
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torchvision.*")
 

@@ -102,7 +102,7 @@ def test_a_coordinate_is_found_by_its_place_and_not_by_its_digits(name: str) -> 
 
 
 def test_a_number_that_is_one_token_with_what_stands_before_it_is_found() -> None:
-    core = Tokenizer(models.WordLevel({"[UNK]": 0, "Ġ[": 1, "200": 2, ",Ġ40": 3, ",Ġ": 4, "]": 5}, unk_token="[UNK]"))  # type: ignore[call-arg]
+    core = Tokenizer(models.WordLevel({"[UNK]": 0, "Ġ[": 1, "200": 2, ",Ġ40": 3, ",Ġ": 4, "]": 5}, unk_token="[UNK]"))
     core.decoder = decoders.ByteLevel()
     tokenizer: Any = transformers.PreTrainedTokenizerFast(tokenizer_object=core)
     text, spans = token_spans(tokenizer, [1, 2, 3, 4, 2, 3, 5])
@@ -150,7 +150,7 @@ def test_ids_beyond_the_vocabulary_write_nothing() -> None:
 
 
 def test_a_tokenizer_of_another_kind_is_refused() -> None:
-    core = Tokenizer(models.WordPiece({"[UNK]": 0, "box": 1}, unk_token="[UNK]"))  # type: ignore[call-arg]
+    core = Tokenizer(models.WordPiece({"[UNK]": 0, "box": 1}, unk_token="[UNK]"))
     core.decoder = decoders.WordPiece()
     tokenizer: Any = transformers.PreTrainedTokenizerFast(tokenizer_object=core)
     with pytest.raises(BadContract, match=r"expected a byte-level or sentencepiece-like tokenizer, got .*WordPiece"):

@@ -36,7 +36,7 @@ def pinpoints(side: int) -> list[list[int]]:
 def _text(model_type: str, layers: int, heads: int, kv_heads: int) -> dict[str, Any]:
     tokenizer = tiny_tokenizer(model_type)
     kinds = dict.fromkeys(QWEN) | {"llava": "llama", "llava_next": "mistral", "llava_onevision": "qwen2"}
-    sections = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}
+    sections: dict[str, Any] = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}
     own: dict[str, Any] = {"model_type": kinds.get(model_type) or "qwen3"}
     if model_type in QWEN:
         own = {"rope_parameters": sections | ({"mrope_interleaved": True} if model_type == "qwen3_vl" else {})}
@@ -59,11 +59,12 @@ def _text(model_type: str, layers: int, heads: int, kv_heads: int) -> dict[str, 
 
 def _vision(model_type: str, width: int) -> dict[str, Any]:
     if model_type in QWEN:
-        own = {
+        kinds: dict[str, dict[str, Any]] = {
             "qwen2_vl": {"embed_dim": 32, "hidden_size": width, "mlp_ratio": 2},
             "qwen2_5_vl": {"intermediate_size": 64, "fullatt_block_indexes": [1], "window_size": 112},
             "qwen3_vl": {"intermediate_size": 64, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]},
-        }[model_type]
+        }
+        own = kinds[model_type]
         if model_type != "qwen2_vl":
             own |= {"hidden_size": 32, "out_hidden_size": width}
         return own | {
@@ -73,7 +74,12 @@ def _vision(model_type: str, width: int) -> dict[str, Any]:
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
         }
-    common = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    common: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+    }
     if model_type == "internvl":
         return common | {"image_size": [2 * TILE, 2 * TILE], "patch_size": [PATCH, PATCH]}
     kind = "siglip_vision_model" if model_type == "llava_onevision" else "clip_vision_model"
@@ -145,7 +151,7 @@ def tiny_image_processor(model_type: str, **settings: Any) -> Any:
     square = {"height": TILE, "width": TILE}
     bigger = {"height": 2 * TILE, "width": 2 * TILE}
     wider = {"height": WIDER, "width": WIDER}
-    name, own = {
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
         "internvl": ("GotOcr2ImageProcessor", {"size": bigger}),
         "llava": ("CLIPImageProcessor", {"size": {"shortest_edge": 2 * TILE}, "crop_size": bigger}),
         "llava_next": (
@@ -153,17 +159,19 @@ def tiny_image_processor(model_type: str, **settings: Any) -> Any:
             {"size": {"shortest_edge": TILE}, "crop_size": square, "image_grid_pinpoints": pinpoints(TILE)},
         ),
         "llava_onevision": ("LlavaOnevisionImageProcessor", {"size": wider, "image_grid_pinpoints": pinpoints(WIDER)}),
-    }.get(model_type, ("Qwen2VLImageProcessor", {}))
+    }
+    name, own = kinds.get(model_type, ("Qwen2VLImageProcessor", {}))
     return getattr(transformers, settings.pop("kind", name))(**(own | settings))
 
 
 def tiny_processor(model_type: str, **settings: Any) -> Any:
     """The real processor class with a tiny tokenizer; `settings` go to the image processor."""
-    own: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "internvl": {"image_seq_length": 16},
         "llava": {"patch_size": PATCH, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
         "llava_onevision": {"num_image_tokens": 16, "vision_feature_select_strategy": "full"},
-    }.get(model_type, {})
+    }
+    own = kinds.get(model_type, {})
     if model_type == "llava_next":
         own = {"patch_size": PATCH, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
     names = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL", "internvl": "InternVL"}
