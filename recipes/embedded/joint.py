@@ -21,7 +21,7 @@ from vision import Auxiliary, look
 
 ROOM = 200  # text tokens per picture: about five questions
 ABSENT = 0.35  # share of the pictures with a question for an absent category
-AUXILIARY = 0.5
+AUXILIARY = 2.0  # keeps the tower where stage 1 left it
 
 
 class Average:
@@ -79,7 +79,7 @@ def main() -> None:
         stage = torch.load(options.fresh_tower, weights_only=False)
         model.model.visual.load_state_dict(stage["tower"])
         auxiliary.load_state_dict(stage["auxiliary"])
-    optimizers = Optimizers([model, auxiliary], rate=options.rate, adam_rate=options.adam_rate)
+    optimizers = Optimizers([model, auxiliary], rate=options.rate, slow=[model.model.visual, auxiliary])
     progress, average = Progress(options.out, minutes=options.minutes), Average(model)
     learners = {"model": model, "auxiliary": auxiliary, "optimizers": optimizers, "average": average}
     if progress.saved:
@@ -126,7 +126,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=0.01)
-    parser.add_argument("--adam-rate", type=float, default=1e-3)
     parser.add_argument("--hurry", type=float, default=0.0, help="share of lines without chat after the name")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

@@ -11,25 +11,30 @@ from torch import nn
 
 WARM_UP = 60  # steps
 HOLD = 0.5  # share of the time at the full rate
+ADAM_RATE = 1e-3
+SLOW = 0.05  # share of the rate for modules that are trained already
 
 
 class Optimizers:
     """The two optimisers and their clipping as one; embeddings, tables, heads and vectors go to AdamW."""
 
-    def __init__(
-        self, modules: Sequence[nn.Module], *, rate: float, adam_rate: float = 1e-3, muon: bool = True
-    ) -> None:
+    def __init__(self, modules: Sequence[nn.Module], *, rate: float, slow: Sequence[nn.Module] = ()) -> None:
+        slowly = {id(p) for module in slow for p in module.parameters()}
         named = [pair for module in modules for pair in module.named_parameters() if pair[1].requires_grad]
-        matrices = [p for name, p in named if p.ndim == 2 and not any(w in name for w in ("embed", "lm_head"))]
-        chosen = {id(p) for p in matrices} if muon else set()
-        others = [p for _, p in named if id(p) not in chosen]
-        self.parameters = [p for _, p in named]
-        self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.01)
-        ]
-        if muon:
-            self.parts.append(torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="original"))
-        self.peaks = [adam_rate, rate][: len(self.parts)]
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in named:
+            matrix = parameter.ndim == 2 and not any(word in name for word in ("embed", "lm_head"))
+            groups.setdefault((matrix, id(parameter) in slowly), []).append(parameter)
+        self.parameters = [parameter for _, parameter in named]
+        self.parts: list[torch.optim.Optimizer] = []
+        self.peaks: list[float] = []
+        for (matrix, slowed), members in groups.items():
+            peak = (rate if matrix else ADAM_RATE) * (SLOW if slowed else 1.0)
+            self.peaks.append(peak)
+            if matrix:
+                self.parts.append(torch.optim.Muon(members, lr=peak, weight_decay=0.01, adjust_lr_fn="original"))
+            else:
+                self.parts.append(torch.optim.AdamW(members, lr=peak, betas=(0.9, 0.98), weight_decay=0.01))
         self.steps = 0
 
     def step(self, done: float) -> None:

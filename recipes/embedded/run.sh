@@ -12,9 +12,9 @@ mkdir -p "$work"
 "$python" "$here/vision.py" --scenes "$work/scenes" --out "$work/vision.pt" --minutes 55 2>> "$work/vision.log" &
 "$python" "$here/language.py" --out "$work/language.pt" 2>> "$work/language.log"
 "$python" "$here/joint.py" --scenes "$work/scenes" --start "$work/language.pt" --tower "$work/vision.pt" \
-    --out "$work/reading.pt" --minutes 50 --rate 0.02 --hurry 0.5 2>> "$work/reading.log"
+    --out "$work/reading.pt" --minutes 30 --rate 0.02 --hurry 0.5 2>> "$work/reading.log"
 wait
 "$python" "$here/joint.py" --scenes "$work/scenes" --start "$work/reading.pt" --fresh-tower "$work/vision.pt" \
-    --out "$work/joint.pt" --minutes 45 --rate 0.01 2>> "$work/joint.log"
+    --out "$work/joint.pt" --minutes 40 --rate 0.01 2>> "$work/joint.log"
 "$python" "$here/export.py" "$work/joint.pt" "$folder"
 "$python" "$here/evaluate.py" "$folder" --scenes 500
