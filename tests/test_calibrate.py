@@ -47,6 +47,7 @@ def test_the_heads_that_look_at_the_object_are_found_and_nothing_is_done_twice(t
     assert all(set(found.heads[coord]) < set(SHARP) for coord in COORDS)
     assert found.calibration is not None
     assert (found.calibration.high, found.calibration.low) == (24, 24)
+    assert (found.calibration.acs_free, found.calibration.consensus) == (1, 1), "both find one of the two good boxes"
     assert len(ticks) == lvlm.asked == 12
     (tmp_path / "work" / "case-5.json.gz").unlink()
     again = calibrate(lvlm, samples, sampling=sampling, work=tmp_path / "work", data="made up", n=3, tick=lambda: None)

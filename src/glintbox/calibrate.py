@@ -8,7 +8,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from PIL.Image import Image
 
@@ -20,7 +23,19 @@ from glintbox.collect import candidate_set
 from glintbox.errors import BadInput
 from glintbox.images import open_image
 from glintbox.lvlm.api import LVLM
-from glintbox.records import CandidateSet, HeadMap, Labelled, Sample, Sampling, Setting, Watch, from_json, to_json
+from glintbox.records import (
+    CandidateSet,
+    HeadMap,
+    Labelled,
+    Sample,
+    Sampling,
+    Selector,
+    Setting,
+    Watch,
+    from_json,
+    to_json,
+)
+from glintbox.selectors import selector
 
 Tick = Callable[[], None]
 """Called once per finished picture."""
@@ -36,8 +51,19 @@ def calibrate(
     """
     watch = Watch()
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view=watch.view, moment=watch.moment)
-    labelled = labelled_sets(lvlm, samples, sampling=sampling, setting=setting, work=work, tick=tick)
-    return find_heads(labelled, n=n, setting=setting, data=data)
+    again = partial(labelled_sets, lvlm, samples, sampling=sampling, setting=setting, work=work)
+    found = find_heads(again(tick=tick), n=n, setting=setting, data=data)
+    rivals = [selector("acs-free", headmap=found), selector("consensus")]
+    hits = [[_hit(case, rival) for rival in rivals] for case in again(tick=lambda: None)]
+    acs_free, consensus = (fmean(column) for column in zip(*hits, strict=True))
+    assert found.calibration is not None  # find_heads always says how
+    return replace(found, calibration=replace(found.calibration, acs_free=acs_free, consensus=consensus))
+
+
+def _hit(case: Labelled, by: Selector) -> bool:
+    """Whether the chosen candidate has IoU >= 0.5; no candidate is no hit."""
+    chosen = by.choose(case.found)
+    return bool(chosen) and chosen[0].candidate is not None and bool(case.iou[chosen[0].candidate] >= 0.5)
 
 
 def labelled_sets(

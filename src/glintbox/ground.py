@@ -193,12 +193,9 @@ class Grounder:
             return name, ()
         if name != "auto":
             return selector(name, headmap=self.heads, regressor=self.regressor, multiple=multiple), ()
-        best = best_selector(self.heads, self.regressor)
-        why = {"acs-learned": "a regressor", "acs-free": "a head map, no regressor"}.get(
-            best, "no head map or regressor"
-        )
+        best, why = best_selector(self.heads, self.regressor)
         chosen = selector(best, headmap=self.heads, regressor=self.regressor, multiple=multiple)
-        return chosen, (f"selector auto took {best}: this model has {why}",)
+        return chosen, (f"selector auto took {best}: {why}",)
 
     def made_with(self) -> dict[str, Any]:
         """Model and artefacts by content: where this and the options of a call are equal, results are."""

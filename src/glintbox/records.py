@@ -196,7 +196,11 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How a HeadMap was found: data, counts of candidates per IoU group, thresholds, ΔH in nats of each chosen head."""
+    """How a HeadMap was found: data, counts of candidates per IoU group, thresholds, ΔH in nats of each chosen head.
+
+    acs_free, consensus: Acc@0.5 of both selectors on the same cases. The heads were chosen on them, so a head map that
+    loses there will not win elsewhere.
+    """
 
     data: str
     high: int
@@ -204,6 +208,8 @@ class Calibration:
     tau_high: float
     tau_low: float
     delta: Mapping[Coord, tuple[float, ...]]
+    acs_free: float | None = None
+    consensus: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """The table of selectors: every name keeps the laws, what is missing is asked for by name."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glintbox.errors import BadInput, NoArtifact, UnknownName
-from glintbox.records import COORDS, CandidateSet, HeadMap, Selector
+from glintbox.records import COORDS, Calibration, CandidateSet, HeadMap, Selector
 from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor
 from glintbox.selectors import SELECTORS, best_selector, selector
 from tests.sets import HEADS, SETTING, a_set, boxes_of, permuted, with_entropy, with_maps
@@ -106,6 +108,17 @@ def test_one_invented_box_cannot_stand_for_several_objects(name: str) -> None:
 
 
 def test_the_best_selector_is_that_of_the_best_artefact(regressor: RegressorBundle) -> None:
-    assert best_selector(HEADMAP, regressor) == best_selector(None, regressor) == "acs-learned"
-    assert best_selector(HEADMAP, None) == "acs-free"
-    assert best_selector(None, None) == "consensus"
+    assert best_selector(HEADMAP, regressor).name == best_selector(None, regressor).name == "acs-learned"
+    assert best_selector(HEADMAP, None).name == "acs-free"
+    assert best_selector(None, None).name == "consensus"
+
+
+def test_a_head_map_that_loses_on_its_own_cases_is_not_taken_without_asking() -> None:
+    def made(acs_free: float, consensus: float) -> HeadMap:
+        return replace(HEADMAP, calibration=Calibration("made up", 30, 30, 0.6, 0.3, {}, acs_free, consensus))
+
+    assert best_selector(made(0.7, 0.6), None).name == best_selector(made(0.6, 0.6), None).name == "acs-free"
+    name, why = best_selector(made(0.55, 0.6), None)
+    assert name == "consensus"
+    assert "in 55.0% of the cases that it was calibrated on, consensus in 60.0%" in why
+    assert selector("acs-free", headmap=made(0.55, 0.6)).name == "acs-free", "by name it is used all the same"

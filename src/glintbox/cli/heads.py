@@ -54,7 +54,7 @@ def calibrate(
             cases,
             sampling=sampling,
             work=work or work_folder(setting, sampling, data),
-            data=f"{data.name}, {len(cases)} cases",
+            data=f"{data.parent.name}/{data.name}, {len(cases)} cases",
             n=heads,
             tick=lambda: bar.update(task, advance=1),
         )

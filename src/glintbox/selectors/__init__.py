@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from glintbox.errors import BadInput, NoArtifact, UnknownName
 from glintbox.records import HeadMap, Selector
@@ -94,10 +94,28 @@ def selector(
     return SELECTORS[name](name, Given(headmap, regressor, multiple))
 
 
-def best_selector(
-    headmap: HeadMap | None, regressor: RegressorBundle | None
-) -> Literal["acs-learned", "acs-free", "consensus"]:
-    """The name of the best selector that the artefacts at hand allow: what "auto" takes."""
+class Best(NamedTuple):
+    """What "auto" takes, and why, in words for the user."""
+
+    name: Literal["acs-learned", "acs-free", "consensus"]
+    why: str
+
+
+def best_selector(headmap: HeadMap | None, regressor: RegressorBundle | None) -> Best:
+    """The best selector that the artefacts at hand allow.
+
+    A head map that chose worse than consensus on the very answers it was calibrated on is not taken: it is there, and
+    `acs-free` by name uses it, but nobody should get worse boxes without having asked for them.
+    """
     if regressor is not None:
-        return "acs-learned"
-    return "acs-free" if headmap is not None else "consensus"
+        return Best("acs-learned", "this model has a regressor")
+    if headmap is None:
+        return Best("consensus", "this model has no head map or regressor")
+    made = headmap.calibration
+    if made is None or made.acs_free is None or made.consensus is None or made.acs_free >= made.consensus:
+        return Best("acs-free", "this model has a head map, no regressor")
+    return Best(
+        "consensus",
+        f"this model's head map chose the right box in {made.acs_free:.1%} of the cases that it was calibrated on, "
+        f"consensus in {made.consensus:.1%}",
+    )
