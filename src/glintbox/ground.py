@@ -144,7 +144,7 @@ class Grounder:
         chosen, notes = self.choice(selector, multiple=multiple)
         watch = chosen.needs or Watch(view=self.setting.view, moment=self.setting.moment)
         setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
-        keep = self._shown if maps and not watch.maps else None
+        keep = (_all_read if watch.heads else sharpest) if maps and not watch.maps else None
         names = ids if ids is not None else [_name(picture) for picture, _ in pairs]
         if len(names) != len(pairs):
             raise BadInput(f"expected one id per pair of picture and query, got {len(names)} for {len(pairs)}")
@@ -213,12 +213,10 @@ class Grounder:
         view, moment = (like.view, like.moment) if like else (Watch().view, Watch().moment)
         return self.lvlm.card.setting(prompt=self.prompt, view=view, moment=moment)
 
-    def _shown(self, stats: HeadStats) -> Sequence[Head]:
-        """Heads whose maps are worth a picture: those of the head map, else the sharpest."""
-        if self.heads is None:
-            return sharpest(stats)
-        known = dict.fromkeys(head for heads in self.heads.heads.values() for head in heads)
-        return [head for head in known if head in stats.heads]
+
+def _all_read(stats: HeadStats) -> Sequence[Head]:
+    """A selector that asks for certain heads is best understood by looking at them."""
+    return stats.heads
 
 
 def grounding(found: CandidateSet, chosen: Selector) -> Grounding:

@@ -141,11 +141,10 @@ def _grounded(
 
 
 def _png(image: Image.Image, grounding: Grounding, heads: HeadMap | None) -> bytes:
-    """A selector with heads of its own, such as a regressor's, may have kept no maps of the head map's."""
-    kept = grounding.found.maps.heads if grounding.found.maps else ()
-    own = heads and all(head in kept for coord in heads.heads.values() for head in coord)
+    """Only acs-free looks through the head map; other selectors kept the maps of other heads."""
     buffer = BytesIO()
-    save_figure(grounding_figure(image, grounding, heads=heads if own else None), buffer)
+    own = heads if grounding.method == "acs-free" else None
+    save_figure(grounding_figure(image, grounding, heads=own), buffer)
     return buffer.getvalue()
 
 
