@@ -17,6 +17,7 @@ from glintbox.errors import BadInput, NoArtifact
 from glintbox.ground import Grounder
 from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.records import HeadMap, Sample, Sampling, to_json
+from glintbox.selectors import best_selector
 
 Data = Annotated[Path, typer.Option(help="COCO-style instances JSON with true boxes.")]
 Images = Annotated[Path, typer.Option(help="Folder of its pictures.")]
@@ -60,7 +61,7 @@ def calibrate(
         )
     path = out or cache / artifacts.HEADS_FILE
     artifacts.save_heads(found, path)
-    results.print(_table(found))
+    _print(found)
     errors.print(f"head map written to {path}", soft_wrap=True)
 
 
@@ -90,20 +91,25 @@ def show(
     if as_json:
         results.print_json(to_json(found))
         return
-    results.print(_table(found))
+    _print(found)
     for name in ("model", "revision", "model_type", "prompt", "view", "pixels", "moment"):
         results.print(f"{name}: {getattr(found.setting, name)}", soft_wrap=True)
 
 
-def _table(found: HeadMap) -> object:
+def _print(found: HeadMap) -> None:
+    """The heads of each coordinate, what they were found on, and whether choosing by them pays there."""
     made = found.calibration
     rows = [
         (coord, ", ".join(map(str, heads)), ", ".join(f"{v:.3f}" for v in made.delta[coord]) if made else "-")
         for coord, heads in found.heads.items()
     ]
-    title = (
-        f"{made.data}: {made.high} boxes of IoU > {made.tau_high}, {made.low} of 0 < IoU <= {made.tau_low}"
-        if made
-        else None
-    )
-    return table(("coordinate", "heads", "ΔH (nats)"), rows, title=title)
+    results.print(table(("coordinate", "heads", "ΔH (nats)"), rows))
+    if made:
+        groups = f"{made.high} boxes of IoU > {made.tau_high}, {made.low} of 0 < IoU <= {made.tau_low}"
+        results.print(f"calibrated on {made.data}: {groups}", soft_wrap=True)
+    if made and made.acs_free is not None and made.consensus is not None:
+        results.print(
+            f"right box (Acc@0.5) on these cases: acs-free {made.acs_free:.1%}, consensus {made.consensus:.1%}; "
+            f"auto takes {best_selector(found, None).name}",
+            soft_wrap=True,
+        )
