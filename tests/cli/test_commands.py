@@ -226,7 +226,9 @@ def test_a_killed_run_keeps_what_was_finished_and_redoes_at_most_what_was_in_fli
     tmp_path: Path, model: Path, how: signal.Signals
 ) -> None:
     images, out = pictures(tmp_path / "images", 8), tmp_path / "out"
-    code = "from glintbox.cli.main import app; app()"
+    # a shell that runs the tests in the background leaves Ctrl-C ignored, and children inherit that
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from glintbox.cli.main import app; app()"
     words = ["ground", images, "--query", "red box", "--model", model, "--out", out, "--n", "2"]
     command = [sys.executable, "-c", code, *map(str, words), "--max-new-tokens", "60"]
     child = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
