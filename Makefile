@@ -18,6 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 	touch $@
 
 demo: .venv/main  ## ground the example scenes with the model in the box; pictures lie in demo/
+	rm -rf demo
 	$(BIN)/glintbox ground examples/demo.jsonl --out demo
 	@echo "Look at the pictures in demo/: candidates thin, greedy dashed, the chosen box bold with its score."
 
