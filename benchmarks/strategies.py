@@ -6,7 +6,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,12 +52,13 @@ def engine_capture(setting: Setting) -> Run:
     return lambda: _read_all(ours, setting, [ask(setting)])
 
 
-def _read_all(ours: Decoder, setting: Setting, prompts: list[Prompt]) -> int:
-    sites, kept = coordinate_sites(setting), []
+def _read_all(ours: Decoder, setting: Setting, prompts: Iterable[Prompt]) -> int:
+    """Bytes of the rows read; those of one prompt are held at a time."""
+    sites, total = coordinate_sites(setting), 0
     for answered in answer(ours, prompts, setting.sampling, Watch()):
-        for at in range(0, len(sites), CHUNK):
-            kept.append(answered.read(sites[at : at + CHUNK], Watch()).half())
-    return sum(rows.nbytes for rows in kept)
+        kept = [answered.read(sites[at : at + CHUNK], Watch()).half() for at in range(0, len(sites), CHUNK)]
+        total += sum(rows.nbytes for rows in kept)
+    return total
 
 
 def _options(setting: Setting) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def generate_eager(setting: Setting) -> Run:
 def queries_together(setting: Setting) -> Run:
     """Several queries on one picture in one call: the picture is prefilled once."""
     ours = decoder(setting)
-    return lambda: _read_all(ours, setting, [ask(setting, query) for query in range(setting.queries)])
+    return lambda: _read_all(ours, setting, (ask(setting, query) for query in range(setting.queries)))
 
 
 def queries_apart(setting: Setting) -> Run:
