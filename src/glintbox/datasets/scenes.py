@@ -1,29 +1,30 @@
-"""Generated scenes with known boxes: emoji sprites on natural-ish clutter; the same seed draws the same picture."""
+"""Generated scenes with known boxes and masks: many small things among others like them; a seed is a picture."""
 
 from __future__ import annotations
 
-import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from jaxtyping import Bool, Int
+from PIL import Image, ImageDraw, ImageFilter
 
 from glintbox.boxes import Box, Size
+from glintbox.datasets.art import COLORS, PAINTABLE, SOLID, categories, dress, families, named_sprites, unnamed_sprites
+from glintbox.datasets.backdrops import backdrop, lens
 from glintbox.errors import BadInput, UnknownName
 
-FOLDER = Path(__file__).parent
-SHAPES: tuple[Size, ...] = (Size(288, 288), Size(240, 336), Size(336, 240))  # px; 144 or 140 cells of 24 px
-SMALLEST, LARGEST = 0.001, 0.30  # share of the image, log-uniform between them
-MOST_INSTANCES = 3
+__all__ = ["COLORS", "SHAPES", "SPLITS", "Scene", "SceneObject", "categories", "draw_scene", "scene_seed", "split_of"]
 
-# Disjoint ranges of seeds. `test` is drawn last and touched once per table; style b is reserved for other art.
+SHAPES: tuple[Size, ...] = (Size(288, 288), Size(240, 336), Size(336, 240))  # px; 144 or 140 cells of 24 px
+SMALLEST, LARGEST = 0.0005, 0.40  # share of the image, log-uniform between them
+MOST_INSTANCES = 6
+VISIBLE = 0.7  # of its pixels that every object shows at least
+TRIES = 30  # places looked at for one object
+
+# Disjoint ranges of seeds. `test` is drawn last and touched once per table; style b is other art and other grounds.
 SPLITS: Mapping[str, range] = {
     "train": range(0, 10_000_000),
     "calibration": range(10_000_000, 11_000_000),
@@ -35,37 +36,38 @@ SPLITS: Mapping[str, range] = {
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """One drawn sprite; the box is tight around its pixels that are at least half opaque."""
+    """One drawn sprite; box (px) is tight around mask, the pixels of the image that show it.
+
+    area: share of the image that the box covers. color: what it was painted in, None = its natural colours.
+    """
 
     label: str
     box: Box
-    area: float  # share of the image that the box covers
+    area: float
+    color: str | None
+    mask: Bool[np.ndarray, "y x"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture (RGB) and all that was drawn into it, left to right (the order in which the model lists instances)."""
+    """A picture (RGB) and all that has a name in it, left to right (the order in which the model lists instances)."""
 
     seed: int
     image: Image.Image
     objects: tuple[SceneObject, ...]
+    style: str
 
     def boxes(self, label: str) -> tuple[Box, ...]:
         """True boxes of one category; empty where it is absent."""
         return tuple(found.box for found in self.objects if found.label == label)
 
 
-class _Placed(NamedTuple):
-    """A sprite at its final size, and the top-left pixel where it goes."""
+class _Wanted(NamedTuple):
+    """What shall be drawn; label None stands for clutter without a name."""
 
-    label: str
-    sprite: Image.Image
-    x: int
-    y: int
-
-    @property
-    def box(self) -> Box:
-        return Box(self.x, self.y, self.x + self.sprite.width, self.y + self.sprite.height)
+    label: str | None
+    area: float  # share of the image
+    color: str | None = None
 
 
 def scene_seed(split: str, index: int) -> int:
@@ -77,145 +79,141 @@ def scene_seed(split: str, index: int) -> int:
     return SPLITS[split][index]
 
 
-@cache
-def sprites() -> Mapping[str, tuple[Image.Image, ...]]:
-    """Sprites by label, RGBA, about 120 px; cut from the Noto Color Emoji font (OFL 1.1, sprites.LICENSE.txt)."""
-    atlas = Image.open(FOLDER / "sprites.webp").convert("RGBA")
-    places: dict[str, list[list[int]]] = json.loads((FOLDER / "sprites.json").read_text())
-    return {label: tuple(atlas.crop((x1, y1, x2, y2)) for x1, y1, x2, y2 in found) for label, found in places.items()}
-
-
-def categories() -> tuple[str, ...]:
-    """All labels that a scene can hold, in the order of the atlas."""
-    return tuple(sprites())
+def split_of(seed: int) -> str:
+    """The split that a seed belongs to."""
+    for split, seeds in SPLITS.items():
+        if seed in seeds:
+            return split
+    known = ", ".join(f"{split}: {seeds.start}-{seeds.stop - 1}" for split, seeds in SPLITS.items())
+    raise BadInput(f"expected a seed of a split ({known}), got {seed}")
 
 
 def draw_scene(seed: int, *, size: Size | None = None, objects: int | None = None) -> Scene:
-    """The scene of a seed; `size` and the number of `objects` asked for are drawn too where not given."""
-    if seed < 0:
-        raise BadInput(f"expected a seed >= 0, got {seed}")
+    """The scene of a seed; `size` and the number of `objects` asked for are drawn too where not given.
+
+    Seeds of the split test-style-b give scenes of style b, all others of style a.
+
+    Raises:
+        BadInput: a seed of no split, or no room for as many `objects` as were asked for.
+    """
+    style = "b" if split_of(seed) == "test-style-b" else "a"
     random = np.random.default_rng(seed)
     drawn = SHAPES[random.integers(len(SHAPES))]
     size = size or drawn
-    canvas = _background(random, size)
-    placed = _place(random, size, _wanted(random, objects))
-    for each in placed:
-        _paste(random, canvas, each)
-    found = [SceneObject(each.label, each.box, each.box.area / (size.width * size.height)) for each in placed]
+    canvas = backdrop(random, size, style)
+    found = _fill(random, canvas, _wishes(random, objects), style)
+    if objects is not None and len(found) < objects:
+        raise BadInput(
+            f"expected room for {objects} objects in {size.width}x{size.height}, got {len(found)} placed; ask for fewer"
+        )
     found.sort(key=lambda each: (each.box.x1, each.box.y1))
-    return Scene(seed, _lens(random, canvas), tuple(found))
+    return Scene(seed, lens(random, canvas), tuple(found), style)
 
 
-def _wanted(random: np.random.Generator, objects: int | None) -> list[tuple[str, float]]:
-    """Labels and areas asked for, largest first; now and then several instances of one category."""
-    count = objects or int(random.integers(2, 9))
-    labels: list[str] = []
-    for label in random.permutation(categories()):
-        labels += [str(label)] * (1 if random.random() < 0.8 else int(random.integers(2, MOST_INSTANCES + 1)))
-        if len(labels) >= count:
+def _wishes(random: np.random.Generator, objects: int | None) -> list[_Wanted]:
+    """Named things, mostly of one to three families, and clutter; largest first."""
+    count = objects or int(random.integers(3, 13))
+    chosen = random.permutation(list(families()))[: random.integers(1, 4)]
+    near = [label for family in chosen for label in families()[family]]
+    order = [str(label) for label in random.permutation(near)]
+    order += [str(label) for label in random.permutation([label for label in categories() if label not in near])]
+    if random.random() < 0.3:
+        order = order[len(near) :] + order[: len(near)]  # now and then a mixed company
+    wanted: list[_Wanted] = []
+    for label in order:
+        instances = 1 if random.random() < 0.75 else int(random.integers(2, MOST_INSTANCES + 1))
+        paint = label in PAINTABLE and random.random() < (0.1 if instances == 1 else 0.4)
+        wanted += [
+            _Wanted(label, _area(random), str(random.choice(list(COLORS))) if paint else None) for _ in range(instances)
+        ]
+        if len(wanted) >= count:
             break
-    areas = np.exp(random.uniform(math.log(SMALLEST), math.log(LARGEST), size=count))
-    return sorted(zip(labels[:count], areas.tolist(), strict=True), key=lambda pair: -pair[1])
+    clutter = [_Wanted(None, _area(random, most=0.06)) for _ in range(random.integers(0, 9))]
+    return sorted(wanted[:count] + clutter, key=lambda wish: -wish.area)
 
 
-def _place(random: np.random.Generator, size: Size, wanted: list[tuple[str, float]]) -> list[_Placed]:
-    """Sprites at places where no two boxes touch; what finds no room in 30 tries is left out."""
-    taken = np.zeros((size.height, size.width), dtype=bool)
-    placed: list[_Placed] = []
-    for label, area in wanted:
-        sprite = _dress(random, label, area * size.width * size.height)
-        if sprite.width >= size.width or sprite.height >= size.height:
+def _area(random: np.random.Generator, most: float = LARGEST) -> float:
+    return math.exp(random.uniform(math.log(SMALLEST), math.log(most)))
+
+
+def _fill(random: np.random.Generator, canvas: Image.Image, wanted: list[_Wanted], style: str) -> list[SceneObject]:
+    """Draw what is wanted, later things before earlier ones; what finds no place is left out."""
+    owner = np.full((canvas.height, canvas.width), -1, dtype=np.int16)
+    labels: list[_Wanted] = []
+    full: list[int] = []
+    last: Image.Image | None = None
+    for wish in wanted:
+        sprite = _sprite(random, wish, wish.area * canvas.width * canvas.height, last, style)
+        if sprite.width >= canvas.width or sprite.height >= canvas.height:
             continue
-        spot = _free_spot(random, taken, sprite)
+        solid = np.asarray(sprite.getchannel("A")) >= SOLID
+        spot = _spot(random, owner, solid, full)
         if spot is not None:
             x, y = spot
-            taken[y : y + sprite.height, x : x + sprite.width] = True
-            placed.append(_Placed(label, sprite, x, y))
-    return placed
+            owner[y : y + sprite.height, x : x + sprite.width][solid] = len(full)
+            labels.append(wish)
+            full.append(int(solid.sum()))
+            _paste(random, canvas, sprite, spot)
+            last = sprite
+    return [_object(wish.label, wish.color, owner == k) for k, wish in enumerate(labels) if wish.label is not None]
 
 
-def _free_spot(
-    random: np.random.Generator, taken: Bool[np.ndarray, "y x"], sprite: Image.Image
+def _object(label: str, color: str | None, mask: Bool[np.ndarray, "y x"]) -> SceneObject:
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = Box(int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1)
+    return SceneObject(label, box, box.area / mask.size, color, mask)
+
+
+def _sprite(
+    random: np.random.Generator, wish: _Wanted, area: float, last: Image.Image | None, style: str
+) -> Image.Image:
+    """A drawing of `area` px²; clutter is a thing that nobody names, or a patch in the colour of the last thing."""
+    if wish.label is None and last is not None and random.random() < 0.4:
+        return dress(random, _patch(random, last), area)
+    drawings = unnamed_sprites(style) if wish.label is None else named_sprites(style, wish.label)
+    return dress(random, drawings[random.integers(len(drawings))], area, wish.color)
+
+
+def _patch(random: np.random.Generator, like: Image.Image) -> Image.Image:
+    """A rectangle, an ellipse or a leaf in the mean colour of another drawing."""
+    pixels = np.asarray(like)
+    solid = pixels[..., 3] >= SOLID
+    color = tuple(int(value) for value in pixels[solid][:, :3].mean(axis=0)) if solid.any() else (128, 128, 128)
+    patch = Image.new("RGBA", (64, int(random.integers(32, 97))))
+    pen = ImageDraw.Draw(patch)
+    edge = (0, 0, patch.width - 1, patch.height - 1)
+    kind = random.integers(3)
+    if kind == 0:
+        pen.rounded_rectangle(edge, radius=8, fill=(*color, 255))
+    elif kind == 1:
+        pen.ellipse(edge, fill=(*color, 255))
+    else:
+        pen.chord(edge, 20, 220, fill=(*color, 255))
+    return patch.crop(patch.getbbox())
+
+
+def _spot(
+    random: np.random.Generator, owner: Int[np.ndarray, "y x"], solid: Bool[np.ndarray, "v u"], full: list[int]
 ) -> tuple[int, int] | None:
-    """Top-left x, y of a place where the sprite covers nothing."""
-    for _ in range(30):
-        x = int(random.integers(0, taken.shape[1] - sprite.width + 1))
-        y = int(random.integers(0, taken.shape[0] - sprite.height + 1))
-        if not taken[y : y + sprite.height, x : x + sprite.width].any():
+    """Top-left x, y where the new drawing leaves every earlier one visible enough."""
+    shown = np.bincount(owner[owner >= 0], minlength=len(full))
+    for _ in range(TRIES):
+        x = int(random.integers(0, owner.shape[1] - solid.shape[1] + 1))
+        y = int(random.integers(0, owner.shape[0] - solid.shape[0] + 1))
+        under = owner[y : y + solid.shape[0], x : x + solid.shape[1]][solid]
+        hidden = np.bincount(under[under >= 0], minlength=len(full))
+        if (shown - hidden >= VISIBLE * np.array(full)).all():
             return x, y
     return None
 
 
-def _dress(random: np.random.Generator, label: str, area: float) -> Image.Image:
-    """A sprite of the label mirrored, turned, stretched, tinted and scaled to a box of `area` px², cropped tight."""
-    variants = sprites()[label]
-    sprite = variants[random.integers(len(variants))]
-    if random.random() < 0.5:
-        sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if random.random() < 0.5:
-        turned = sprite.rotate(float(random.uniform(-18, 18)), Image.Resampling.BICUBIC, expand=True)
-        sprite = turned.crop(turned.getbbox())
-    aspect = sprite.width / sprite.height * math.exp(random.uniform(-0.2, 0.2))
-    high = math.sqrt(area / aspect)
-    grows = high > sprite.height
-    resampling = Image.Resampling.BICUBIC if grows else Image.Resampling.BOX
-    sprite = sprite.resize((max(6, round(high * aspect)), max(6, round(high))), resampling)
-    solid = sprite.getchannel("A").point(lambda alpha: 255 * (alpha >= 128)).getbbox()
-    if solid is not None:
-        sprite = sprite.crop(solid)
-    color = ImageEnhance.Brightness(sprite).enhance(float(random.uniform(0.75, 1.15)))
-    return ImageEnhance.Color(color).enhance(float(random.uniform(0.7, 1.2)))
-
-
-def _paste(random: np.random.Generator, canvas: Image.Image, placed: _Placed) -> None:
+def _paste(random: np.random.Generator, canvas: Image.Image, sprite: Image.Image, spot: tuple[int, int]) -> None:
     """Draw a sprite, in half of the cases with a soft shadow below it."""
+    x, y = spot
     if random.random() < 0.5:
-        alpha = placed.sprite.getchannel("A").point(lambda value: value * 2 // 5)
-        reach = max(1, placed.sprite.height // 14)
+        alpha = sprite.getchannel("A").point(lambda value: value * 2 // 5)
+        reach = max(1, sprite.height // 14)
         shadow = Image.new("L", (alpha.width + 4 * reach, alpha.height + 4 * reach))
         shadow.paste(alpha, (2 * reach, 2 * reach))
-        shadow = shadow.filter(ImageFilter.BoxBlur(reach))
-        canvas.paste((0, 0, 0), (placed.x - reach, placed.y - reach), shadow)
-    canvas.paste(placed.sprite, (placed.x, placed.y), placed.sprite)
-
-
-def _background(random: np.random.Generator, size: Size) -> Image.Image:
-    """Blurred colour fields, some shapes and strokes, grain."""
-    knots = random.integers(2, 8, size=2)
-    fields = Image.fromarray(random.integers(0, 256, (*knots, 3), dtype=np.uint8))
-    canvas = ImageEnhance.Color(fields.resize(size, Image.Resampling.BICUBIC)).enhance(float(random.uniform(0.2, 0.9)))
-    canvas = canvas.convert("RGB")
-    pen = ImageDraw.Draw(canvas, "RGBA")
-    for _ in range(random.integers(0, 8)):
-        _clutter(random, pen, size)
-    if random.random() < 0.7:
-        canvas = canvas.filter(ImageFilter.BoxBlur(float(random.uniform(0.5, 3))))
-    grain = random.normal(0, random.uniform(1, 12), (size.height // 2, size.width // 2, 1)).astype(np.float32)
-    grain = grain.repeat(2, axis=0).repeat(2, axis=1)
-    lit = np.asarray(canvas, dtype=np.float32) * random.uniform(0.5, 1) + random.uniform(0, 80) + grain
-    return Image.fromarray(lit.clip(0, 255).astype(np.uint8))
-
-
-def _clutter(random: np.random.Generator, pen: ImageDraw.ImageDraw, size: Size) -> None:
-    """One shape without a name: rectangle, ellipse, triangle or stroke."""
-    color = (*(int(value) for value in random.integers(0, 256, 3)), int(random.integers(60, 220)))
-    x, y = float(random.uniform(-20, size.width)), float(random.uniform(-20, size.height))
-    wide, high = (float(value) for value in np.exp(random.uniform(math.log(8), math.log(160), size=2)))
-    kind = random.integers(4)
-    if kind == 0:
-        pen.rectangle((x, y, x + wide, y + high), fill=color)
-    elif kind == 1:
-        pen.ellipse((x, y, x + wide, y + high), fill=color)
-    elif kind == 2:
-        pen.polygon([(x, y), (x + wide, y + high / 3), (x + wide / 2, y + high)], fill=color)
-    else:
-        pen.line((x, y, x + wide, y + high - 40), fill=color, width=int(random.integers(1, 7)))
-
-
-def _lens(random: np.random.Generator, canvas: Image.Image) -> Image.Image:
-    """What a camera adds: a slight blur, compression."""
-    if random.random() < 0.3:
-        canvas = canvas.filter(ImageFilter.GaussianBlur(float(random.uniform(0.2, 0.8))))
-    written = io.BytesIO()
-    canvas.save(written, "JPEG", quality=int(random.integers(60, 96)))
-    return Image.open(written).convert("RGB")
+        canvas.paste((0, 0, 0), (x - reach, y - reach), shadow.filter(ImageFilter.BoxBlur(reach)))
+    canvas.paste(sprite, spot, sprite)
