@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "env": env.env,
 }
 HEADS: Mapping[str, Callable[..., None]] = {"calibrate": heads.calibrate, "show": heads.show}
+SCENES: Mapping[str, Callable[..., None]] = {"make": scenes.make, "sheet": scenes.sheet}
 
 
 def told(command: Callable[..., None]) -> str:
@@ -67,5 +68,6 @@ for name, command in HEADS.items():
 app.add_typer(heads_app, name="heads")
 
 scenes_app = typer.Typer(no_args_is_help=True, help="Generated pictures with known boxes.")
-scenes_app.command("make", short_help=told(scenes.make))(friendly(scenes.make))
+for name, command in SCENES.items():
+    scenes_app.command(name, short_help=told(command))(friendly(command))
 app.add_typer(scenes_app, name="scenes")
