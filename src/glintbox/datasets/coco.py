@@ -29,14 +29,27 @@ SMALL = Share(0.001, 0.01)
 """The paper's small objects: 0.1-1 % of the image (section 5.1)."""
 
 
-class _Picture(NamedTuple):
+class Picture(NamedTuple):
+    """A file's name below the folder of pictures, and its size."""
+
     file: str
     size: Size
 
 
-class _Pair(NamedTuple):
+class Pair(NamedTuple):
+    """A picture and a category by their ids."""
+
     image: int
     category: int
+
+
+class Annotations(NamedTuple):
+    """What a COCO file says: pictures and category names by id, true boxes (px) of each pair, and `info.split`."""
+
+    pictures: Mapping[int, Picture]
+    names: Mapping[int, str]
+    pairs: Mapping[Pair, tuple[Box, ...]]
+    split: str | None = None
 
 
 def coco_samples(
@@ -66,59 +79,73 @@ def coco_samples(
         raise BadInput(f"expected limit >= 1, got {limit}")
     if not images.is_dir():
         raise BadInput(f"expected a folder of pictures at {images}, found none")
-    pictures, names, pairs = _read(annotations)
-    return islice(_samples(pictures, names, _whole(pairs), images, (area, single)), limit)
+    return islice(cases(read_coco(annotations), images, area=area, single=single), limit)
 
 
-def _samples(
-    pictures: Mapping[int, _Picture],
-    names: Mapping[int, str],
-    pairs: Mapping[_Pair, tuple[Box, ...]],
-    images: Path,
-    wanted: tuple[tuple[float, float] | None, bool],
+def cases(
+    annotations: Annotations, images: Path, *, area: tuple[float, float] | None, single: bool
 ) -> Iterator[Sample]:
-    area, single = wanted
-    for pair in sorted(pairs):
-        boxes, (file, size) = pairs[pair], pictures[pair.image]
+    """The pairs of `coco_samples` from what was read already.
+
+    Raises:
+        BadInput: a picture that is not there.
+    """
+    for pair in sorted(annotations.pairs):
+        boxes, (file, size) = annotations.pairs[pair], annotations.pictures[pair.image]
         shares = [box.area / (size.width * size.height) for box in boxes]
         if (single and len(boxes) != 1) or (area and not all(area[0] <= share <= area[1] for share in shares)):
             continue
         path = images / file
         if not path.is_file():
             raise BadInput(f"expected the picture {path}, found no file; are the pictures of this split in {images}?")
-        yield Sample(f"{pair.image}-{pair.category}", path, size, names[pair.category], boxes)
+        yield Sample(f"{pair.image}-{pair.category}", path, size, annotations.names[pair.category], boxes)
 
 
-def _read(
-    path: Path,
-) -> tuple[Mapping[int, _Picture], Mapping[int, str], Mapping[_Pair, Sequence[Box | None]]]:
-    """Pictures by id, category names by id, and the boxes of every pair; None stands for a box without area."""
+def read_coco(path: Path) -> Annotations:
+    """Read a COCO instances JSON; pairs with a box without area are left out, as `coco_samples` says.
+
+    Raises:
+        BadInput: no COCO file, a box that is not four finite numbers, an id that does not exist.
+    """
     if not path.is_file():
         raise BadInput(f"expected a COCO instances JSON at {path}, found no file")
     try:
         content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise _no_coco(str(path), error) from error
+    return parse_coco(content, str(path))
+
+
+def parse_coco(content: Any, where: str) -> Annotations:
+    """What a COCO instances JSON holds; `where` it came from is told in errors, which are those of `read_coco`."""
+    try:
         pictures = {one["id"]: _picture(one) for one in content["images"]}
         names = {category["id"]: category["name"] for category in content["categories"]}
-        pairs: dict[_Pair, list[Box | None]] = defaultdict(list)
+        pairs: dict[Pair, list[Box | None]] = defaultdict(list)
         for annotation in content["annotations"]:
-            pair = _Pair(annotation["image_id"], annotation["category_id"])
+            pair = Pair(annotation["image_id"], annotation["category_id"])
             if pair.image not in pictures or pair.category not in names:
-                raise BadInput(f"annotation {annotation['id']} in {path} is of an image or category that is not there")
+                raise BadInput(f"annotation {annotation['id']} in {where} is of an image or category that is not there")
             if not annotation.get("iscrowd", 0):
-                pairs[pair].append(_box(annotation["bbox"], f"annotation {annotation['id']} in {path}"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(
-            f"expected a COCO instances JSON in {path} (images, categories, annotations with bbox), "
-            f"got {type(error).__name__}: {error}"
-        ) from error
-    return pictures, names, pairs
+                pairs[pair].append(_box(annotation["bbox"], f"annotation {annotation['id']} in {where}"))
+        split = content.get("info", {}).get("split")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_coco(where, error) from error
+    return Annotations(pictures, names, _whole(pairs), split)
 
 
-def _picture(entry: Mapping[str, Any]) -> _Picture:
+def _no_coco(where: str, error: Exception) -> BadInput:
+    return BadInput(
+        f"expected a COCO instances JSON in {where} (images, categories, annotations with bbox), "
+        f"got {type(error).__name__}: {error}"
+    )
+
+
+def _picture(entry: Mapping[str, Any]) -> Picture:
     size = Size(int(entry["width"]), int(entry["height"]))
     if min(size) < 1:
         raise BadInput(f"expected a width and height of at least 1 px, got {size} for picture {entry['id']}")
-    return _Picture(str(entry["file_name"]), size)
+    return Picture(str(entry["file_name"]), size)
 
 
 def _box(written: Sequence[float], where: str) -> Box | None:
@@ -129,7 +156,7 @@ def _box(written: Sequence[float], where: str) -> Box | None:
     return Box(x, y, x + width, y + height) if width > 0 and height > 0 else None
 
 
-def _whole(pairs: Mapping[_Pair, Sequence[Box | None]]) -> Mapping[_Pair, tuple[Box, ...]]:
+def _whole(pairs: Mapping[Pair, Sequence[Box | None]]) -> Mapping[Pair, tuple[Box, ...]]:
     """The pairs all of whose boxes have an area."""
     whole = {
         pair: tuple(box for box in boxes if box)
