@@ -10,8 +10,11 @@ from glintbox.errors import BadInput
 from glintbox.metrics import (
     Matched,
     acc_at,
+    ap_bootstrap,
+    average_precision,
     best_iou,
     bootstrap,
+    gap_bootstrap,
     gap_closed,
     match,
     mean_iou,
@@ -71,6 +74,53 @@ def test_pairing_sees_a_small_difference_that_two_intervals_hide() -> None:
     assert bootstrap(a.tolist(), seed=0).low < bootstrap(b.tolist(), seed=0).high
 
 
+def test_a_score_that_ranks_right_before_wrong_gives_the_recall_and_no_score_gives_precision_times_recall() -> None:
+    hits = [True, False, True, False, False]
+    assert average_precision(hits, [0.9, 0.1, 0.8, 0.2, None]) == pytest.approx(2 / 5)
+    assert average_precision(hits, [1.0, 1.0, 1.0, 1.0, None]) == pytest.approx(2 / 4 * 2 / 5)
+    assert average_precision([False, True], [None, None]) == 0
+
+
+def test_average_precision_by_hand() -> None:
+    # ranked: right, wrong, right, wrong; precision 1, 1/2, 2/3, 1/2; five objects
+    assert average_precision([True, False, True, False, False], [0.9, 0.8, 0.7, 0.6, None]) == pytest.approx(
+        (1 + 2 / 3) / 5
+    )
+    # a wrong box first: the later, higher precision counts for the first step too
+    assert average_precision([False, True, True], [3.0, 2.0, 1.0]) == pytest.approx(2 / 3 * 2 / 3)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([None, 0.1, 0.5, 0.5, 0.9])), min_size=1, max_size=12))
+def test_average_precision_needs_no_order_and_only_ranks(cases: list[tuple[bool, float | None]]) -> None:
+    hits = [hit and score is not None for hit, score in cases]
+    scores = [score for _, score in cases]
+    value = average_precision(hits, scores)
+    assert value == pytest.approx(average_precision(hits[::-1], scores[::-1]))
+    assert value == pytest.approx(average_precision(hits, [None if s is None else s**3 - 7 for s in scores]))
+    assert 0 <= value <= acc_at([float(hit) for hit in hits]) + 1e-12
+
+
+def test_drawn_cases_weigh_as_if_they_were_there_so_often() -> None:
+    hits, scores = [True, False, True, False], [0.9, 0.8, 0.7, None]
+    generator = np.random.default_rng(5)
+    drawn = [generator.integers(4, size=4) for _ in range(300)]
+    values = [average_precision([hits[k] for k in each], [scores[k] for k in each]) for each in drawn]
+    assert ap_bootstrap(hits, scores, seed=5, resamples=300) == pytest.approx(np.quantile(values, [0.025, 0.975]))
+
+
+def test_the_gap_s_interval_holds_it_and_there_is_none_where_a_draw_has_no_gap() -> None:
+    generator = np.random.default_rng(0)
+    greedy = (generator.random(300) < 0.4).astype(float).tolist()
+    best = [max(g, float(generator.random() < 0.5)) for g in greedy]
+    chosen = [g if generator.random() < 0.5 else b for g, b in zip(greedy, best, strict=True)]
+    interval = gap_bootstrap(greedy, chosen, best, seed=0)
+    closed = gap_closed(*(mean_iou(values) for values in (greedy, chosen, best)))
+    assert interval is not None and closed is not None
+    assert 0 < interval.low < closed < interval.high < 1
+    assert gap_bootstrap(greedy, best, best, seed=0) == (1, 1) and gap_bootstrap(greedy, greedy, best, seed=0) == (0, 0)
+    assert gap_bootstrap([0.0, 1.0], [1.0, 1.0], [1.0, 1.0], seed=0) is None
+
+
 def test_one_true_box_matches_one_box_only() -> None:
     assert match([A, A2, C], [A, B]) == Matched(found=3, truth=2, pairs=1)
     assert match([], [A]) == (0, 1, 0) and match([A], []) == (1, 0, 0)
@@ -104,5 +154,7 @@ def test_no_case_nan_and_uneven_pairs_are_refused() -> None:
             number([0.5, float("nan")])
     with pytest.raises(BadInput, match="same cases on both sides, got 1 and 2"):
         paired_bootstrap([1.0], [1.0, 2.0], seed=0)
+    with pytest.raises(BadInput, match="same cases on both sides, got 2 and 1"):
+        average_precision([True], [0.5, 0.5])
     with pytest.raises(BadInput, match=r"resamples >= 1 and 0 < level < 1, got 0 and 0\.95"):
         bootstrap([1.0], seed=0, resamples=0)

@@ -84,7 +84,7 @@ def grounding_figure(
             "open it with glintbox.images.open_image"
         )
     attended = _attended(grounding)
-    with _matplotlib().style.context("default"):
+    with matplotlib_parts().style.context("default"):
         places = layout(size.width / size.height, panels=attended is not None)
         shown = [_shown(attended, coord, heads) for coord in COORDS] if attended else []
         figure, foot = _framed(places, _heading(grounding, shown), marked := _marked(grounding, truth))
@@ -102,16 +102,17 @@ def grounding_figure(
 
 def save_figure(figure: Figure, path: str | Path | io.BufferedIOBase) -> None:
     """Write a figure as PNG of 150 dots per inch to a path or stream; raises OSError where that cannot be written."""
-    with _matplotlib().style.context("default"):
+    with matplotlib_parts().style.context("default"):
         figure.savefig(path, format="png", dpi=DPI)
 
 
 def require_matplotlib() -> None:
     """Raise MissingExtra now where drawing would raise it later, after minutes of work."""
-    _matplotlib()
+    matplotlib_parts()
 
 
-def _matplotlib() -> Any:
+def matplotlib_parts() -> Any:
+    """What figures are made of, by short names; raises MissingExtra where matplotlib is not installed."""
     try:
         from matplotlib import figure, font_manager, lines, patches, patheffects, style
         from matplotlib.backends.backend_agg import RendererAgg
@@ -144,7 +145,7 @@ def _shown(attended: AttentionMaps, coord: Coord, heads: HeadMap | None) -> Atte
 
 def _framed(places: Layout, heading: Sequence[Words], marked: Sequence[Marked]) -> tuple[Figure, float]:
     """An empty figure with heading and legend, and the inches from its bottom to the layout's."""
-    mpl = _matplotlib()
+    mpl = matplotlib_parts()
     lines = [one._replace(text=line) for one in heading for line in _wrapped(one, places.extent[0])]
     styles = (CANDIDATE, GREEDY, CHOSEN, TRUTH)
     counts = {style: count for style in styles if (count := sum(one.style is style for one in marked))}
@@ -181,11 +182,16 @@ def _heading(grounding: Grounding, shown: Sequence[AttentionMaps]) -> list[Words
     return [*heading, Words(" · ".join([*said, found.setting.model]), 8.5, "#444444")]
 
 
+def printable(text: str) -> str:
+    """The text on one line, with □ for every character that the font lacks."""
+    mpl = matplotlib_parts()
+    known = mpl.fonts.get_font(mpl.fonts.findfont(FONT)).get_charmap()
+    return "".join(c if ord(c) in known and c.isprintable() else "□" for c in " ".join(text.split()))
+
+
 def _wrapped(words: Words, width: float) -> list[str]:
     """At most three lines that fit into `width` inches, by the font's own glyphs; what it lacks becomes □."""
-    mpl = _matplotlib()
-    known = mpl.fonts.get_font(mpl.fonts.findfont(FONT)).get_charmap()
-    text = "".join(c if ord(c) in known and c.isprintable() else "□" for c in " ".join(words.text.split()))
+    mpl, text = matplotlib_parts(), printable(words.text)
     renderer, font = mpl.Renderer(8, 8, DPI), mpl.fonts.FontProperties(family=FONT, size=words.points)
 
     def inches(line: str) -> float:
@@ -225,7 +231,7 @@ def _picture(figure: Figure, place: Box, foot: float, image: Image.Image) -> Axe
 
 
 def _outline(axes: Axes, one: Marked, size: Size) -> None:
-    mpl = _matplotlib()
+    mpl = matplotlib_parts()
     box, style = one.box, one.style
     white = mpl.stroke(linewidth=style.width + 1.2, foreground="white")
     look = dict(fill=False, edgecolor=style.color, linewidth=style.width, linestyle=style.dashes, path_effects=[white])
@@ -276,7 +282,7 @@ def _attention(axes: Axes, attended: AttentionMaps, coord: int, box: Box) -> Non
     extent = (region.x1, region.x2, region.y2, region.y1)
     axes.imshow(shown, extent=extent, cmap="inferno", vmin=0, vmax=1, alpha=0.1 + 0.75 * shown, interpolation="nearest")
     axes.set(xlim=(0, right), ylim=(bottom, 0))
-    mpl = _matplotlib()
+    mpl = matplotlib_parts()
     axes.add_patch(mpl.Rectangle((box.x1, box.y1), box.width, box.height, fill=False, edgecolor="white", linewidth=0.7))
     x1, y1, x2, y2 = box
     ends = [((x1, x1), (y1, y2)), ((x1, x2), (y1, y1)), ((x2, x2), (y1, y2)), ((x1, x2), (y2, y2))][coord]

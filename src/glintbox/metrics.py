@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from jaxtyping import Float64
 from scipy.optimize import linear_sum_assignment
 
 from glintbox.boxes import Box, iou
 from glintbox.errors import BadInput
+
+T = TypeVar("T")
 
 
 class Interval(NamedTuple):
@@ -62,24 +66,102 @@ def gap_closed(greedy: float, selected: float, best: float) -> float | None:
     return (selected - greedy) / (best - greedy) if best > greedy else None
 
 
+def average_precision(hits: Sequence[bool], scores: Sequence[float | None]) -> float:
+    """AP over cases with one true object each: area under the interpolated precision-recall curve (VOC 2010).
+
+    Boxes of all cases are ranked by score; equal scores are passed together, so that order says nothing where the
+    score does not. A case without a box (None) still has its object. Equal scores give precision x recall.
+
+    Raises:
+        BadInput: no case, or not one score per hit.
+    """
+    weights = np.ones((1, len(_paired(hits, scores))))
+    return float(_precisions(hits, scores, weights)[0])
+
+
 def bootstrap(values: Sequence[float], *, seed: int, resamples: int = 2000, level: float = 0.95) -> Interval:
-    """Percentile interval of the mean when cases are drawn again with replacement."""
+    """Percentile interval of the mean when cases are drawn again with replacement.
+
+    Equal seeds and numbers of cases draw the same cases, so that intervals of several methods go together.
+    """
     cases = np.asarray(_some(values), dtype=np.float64)
-    if resamples < 1 or not 0 < level < 1:
-        raise BadInput(f"expected resamples >= 1 and 0 < level < 1, got {resamples} and {level}")
-    generator = np.random.default_rng(seed)
-    means = [cases[generator.integers(len(cases), size=len(cases))].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    return _interval(_draws(len(cases), seed, _checked(resamples, level)) @ cases / len(cases), level)
 
 
 def paired_bootstrap(
     a: Sequence[float], b: Sequence[float], *, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> Interval:
     """Percentile interval of mean(a) - mean(b) over the same cases, drawn together: 0 outside it = they differ."""
-    if len(a) != len(b):
-        raise BadInput(f"expected the same cases on both sides, got {len(a)} and {len(b)}")
-    return bootstrap([x - y for x, y in zip(a, b, strict=True)], seed=seed, resamples=resamples, level=level)
+    difference = [x - y for x, y in zip(a, _paired(b, a), strict=True)]
+    return bootstrap(difference, seed=seed, resamples=resamples, level=level)
+
+
+def gap_bootstrap(
+    greedy: Sequence[float],
+    selected: Sequence[float],
+    best: Sequence[float],
+    *,
+    seed: int,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Interval | None:
+    """Percentile interval of `gap_closed` over the same cases, drawn together; None where some draw has no gap."""
+    base = np.asarray(_some(_paired(greedy, best)), dtype=np.float64)
+    drawn = _draws(len(base), seed, _checked(resamples, level))
+    gap = drawn @ (np.asarray(best, dtype=np.float64) - base)
+    closed = drawn @ (np.asarray(_paired(selected, best), dtype=np.float64) - base)
+    return _interval(closed / gap, level) if (gap > 0).all() else None
+
+
+def ap_bootstrap(
+    hits: Sequence[bool], scores: Sequence[float | None], *, seed: int, resamples: int = 2000, level: float = 0.95
+) -> Interval:
+    """Percentile interval of `average_precision` when cases are drawn again with replacement."""
+    drawn = _draws(len(_paired(hits, scores)), seed, _checked(resamples, level))
+    parts = [_precisions(hits, scores, drawn[at : at + 200]) for at in range(0, resamples, 200)]  # bounds memory
+    return _interval(np.concatenate(parts), level)
+
+
+@lru_cache(maxsize=2)
+def _draws(cases: int, seed: int, resamples: int) -> Float64[np.ndarray, "resample case"]:
+    """How often each case is drawn in each resample; reports ask for the same ones many times."""
+    generator = np.random.default_rng(seed)
+    counts = [np.bincount(generator.integers(cases, size=cases), minlength=cases) for _ in range(resamples)]
+    return np.array(counts, dtype=np.float64)
+
+
+def _precisions(
+    hits: Sequence[bool], scores: Sequence[float | None], weights: Float64[np.ndarray, "resample case"]
+) -> Float64[np.ndarray, " resample"]:
+    """Average precision where each case counts `weights` times."""
+    total = weights.sum(1)
+    ranked = sorted((k for k, score in enumerate(scores) if score is not None), key=lambda k: -(scores[k] or 0.0))
+    values = np.array([scores[k] for k in ranked], dtype=np.float64)
+    ends = np.flatnonzero(np.append(np.diff(values) != 0, len(ranked) > 0)).tolist()
+    found = weights[:, ranked].cumsum(1)[:, ends]
+    right = (weights[:, ranked] * np.array([hits[k] for k in ranked], dtype=np.float64)).cumsum(1)[:, ends]
+    precision = right / np.maximum(found, 1)
+    interpolated = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    gained = np.diff(right, axis=1, prepend=0.0)
+    area: Float64[np.ndarray, " resample"] = (gained * interpolated).sum(1) / total
+    return area
+
+
+def _interval(values: Float64[np.ndarray, " resample"], level: float) -> Interval:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def _checked(resamples: int, level: float) -> int:
+    if resamples < 1 or not 0 < level < 1:
+        raise BadInput(f"expected resamples >= 1 and 0 < level < 1, got {resamples} and {level}")
+    return resamples
+
+
+def _paired(values: Sequence[T], others: Sequence[object]) -> Sequence[T]:
+    if len(values) != len(others) or not len(values):
+        raise BadInput(f"expected the same cases on both sides, got {len(others)} and {len(values)}")
+    return values
 
 
 def match(boxes: Sequence[Box], truth: Sequence[Box], threshold: float = 0.5) -> Matched:

@@ -1,7 +1,6 @@
 """The records that everything exchanges: frozen, plain, JSON in and out. No plotting, saving or loading on them.
 
-Pixels are of the original EXIF-turned image; heads and layers count from 0; attention is a share in [0, 1]; entropy is
-in nats.
+Pixels are of the original EXIF-turned image; heads and layers count from 0; attention is a share, entropy in nats.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -199,7 +199,7 @@ class Calibration:
     """How a HeadMap was found: data, counts of candidates per IoU group, thresholds, ΔH in nats of each chosen head.
 
     acs_free, consensus: Acc@0.5 of both selectors on the same cases. The heads were chosen on them, so a head map that
-    loses there will not win elsewhere.
+    loses there will not win elsewhere. ids: the cases (of scenes "SEED-CATEGORY"); sampling: how they were answered.
     """
 
     data: str
@@ -210,6 +210,8 @@ class Calibration:
     delta: Mapping[Coord, tuple[float, ...]]
     acs_free: float | None = None
     consensus: float | None = None
+    sampling: Sampling | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,20 @@ class HeadMap:
     made_by: str
     heads: Mapping[Coord, tuple[Head, ...]]
     calibration: Calibration | None = None
+    schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSeparation:
+    """How well each head's entropy tells `low` poor boxes from `high` good ones: ΔH (nats), AUC (0.5 = not at all)."""
+
+    setting: Setting
+    data: str
+    high: int
+    low: int
+    heads: tuple[Head, ...]
+    delta: Annotated[Float[Tensor, "coord=4 head"], *_AsList]
+    auc: Annotated[Float[Tensor, "coord=4 head"], *_AsList]
     schema_version: int = 1
 
 
@@ -266,12 +282,16 @@ class Sample:
 
 def to_json(record: object, *, indent: int | None = None) -> str:
     """Any record above as JSON text; `from_json` is its inverse but for attention maps."""
-    return TypeAdapter[Any](type(record)).dump_json(record, indent=indent).decode()
+    return _adapter(type(record)).dump_json(record, indent=indent).decode()
 
 
 def from_json(kind: type[T], text: str | bytes) -> T:
     """Read a record of `kind` back; raises pydantic.ValidationError with the offending field."""
-    return TypeAdapter(kind).validate_json(text)
+    found: T = _adapter(kind).validate_json(text)
+    return found
+
+
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # making one takes longer than using it
 
 
 def sampled(found: CandidateSet) -> tuple[int, ...]:

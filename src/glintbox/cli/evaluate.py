@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,151 +11,187 @@ import typer
 
 from glintbox import embedded
 from glintbox.artifacts import write_whole
-from glintbox.calibrate import labelled_sets, work_folder
 from glintbox.cli.console import errors, progress, results
 from glintbox.cli.ground import AsJson, Device, Dtype, Heads, Model, known_selector
-from glintbox.cli.heads import Data, Images, cases_of
+from glintbox.compare import Plan, collect, compare, costs, share_of
+from glintbox.datasets.resolve import data_name, resolve
+from glintbox.draw import Figure, require_matplotlib, save_figure
+from glintbox.draw_gallery import Shown, gallery_figure
+from glintbox.draw_report import report_figure, sizes_figure
 from glintbox.errors import BadInput
-from glintbox.evaluate import Case, Report, by_size, judged, summarised
-from glintbox.ground import Grounder, grounding
-from glintbox.records import CandidateSet, Grounding, Sample, Sampling, ScoredBox, Selector, to_json
+from glintbox.evaluate import GREEDY, Evaluation, Judged, outcomes
+from glintbox.evaluate import evaluate as evaluated
+from glintbox.ground import Grounder
+from glintbox.images import open_image
+from glintbox.records import Sample, Sampling, Selector, to_json
+from glintbox.rivals import rivals
+from glintbox.tables import as_csv, markdown
 
-GREEDY = "greedy"
+SPLIT = "validation"
+EACH = 4
+"""Pictures per outcome in the gallery: the first ones, nobody picks."""
+
+Dataset = Annotated[str, typer.Argument(help="scenes, a folder of glintbox scenes make, or a COCO instances JSON.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of the pictures of a COCO file.")]
+Split = Annotated[str | None, typer.Option(help=f"Of scenes; {SPLIT} unless said otherwise.")]
+SizeNames = Annotated[str, typer.Option(help="small (0.1-1 % of the picture), medium, large, any; or several: a,b.")]
+Limit = Annotated[int | None, typer.Option(help="At most so many cases of each size (default: all; of scenes 500).")]
 
 
 def evaluate(
+    dataset: Dataset,
     *,
-    data: Data,
-    images: Images,
+    images: Images = None,
+    split: Split = None,
+    size: SizeNames = "small",
+    limit: Limit = None,
     model: Model = embedded.NAME,
-    selector: Annotated[str, typer.Option(help="Names with commas between; greedy and auto are among them.")] = "auto",
-    limit: Annotated[int | None, typer.Option(help="Use at most so many cases.")] = None,
-    small: Annotated[bool, typer.Option(help="Only boxes of 0.1-1 % of the picture, as the paper.")] = False,
+    selector: Annotated[str, typer.Option(help="Names a,b,c; greedy and auto are among them.")] = "greedy,auto",
+    temperature: Annotated[str, typer.Option(help="Of the samples; several: a,b,c.")] = "0.7",
     n: Annotated[int, typer.Option(help="Sampled answers per case.")] = 10,
-    temperature: Annotated[float, typer.Option(help="Of the samples.")] = 0.7,
     seed: int = 0,
+    others: Annotated[str, typer.Option("--rivals", help="upscale,crop: what greedy gets for the same money.")] = "",
+    shard: Annotated[str | None, typer.Option(help="i/k: only draw this part of the answers, no report.")] = None,
     heads: Heads = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for report.md and one JSON each.")] = None,
-    work: Annotated[Path | None, typer.Option(help="Folder that keeps finished cases, for resuming.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and pictures.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder that keeps the answers, for resuming.")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """glintbox evaluate --data scenes/instances.json --images scenes/images --selector greedy,acs-free,consensus
+    """glintbox evaluate scenes --selector greedy,acs-free,consensus --temperature 0.5,0.7,1.0 --out report
 
-    Answers are drawn once and kept; every selector chooses among the same ones. Pictures with one object of the query.
+    How often the chosen box is right: every selector chooses among the same answers, drawn once and kept.
     """
-    names = _names(selector)
-    cases = cases_of(data, images, small=small, limit=limit)
-    grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads)
-    chosen = _selectors(grounder, names)
-    sampling = Sampling(n=n, temperature=temperature, seed=seed)
-    reports = _reports(grounder, cases, chosen, sampling=sampling, work=work, data=data)
-    table = markdown(reports)
+    names, samplings = _names(selector), tuple(Sampling(n, t, seed=seed) for t in _numbers(temperature))
     if out:
-        _save(out, dict(zip(names, reports, strict=True)), _heading(model, data, sampling, len(cases)) + table)
-        errors.print(f"report.md and {len(reports)} JSON files lie in {out}", soft_wrap=True)
-    text = "\n".join(to_json(report) for report in reports) if as_json else table
-    results.print(text, soft_wrap=True)
+        require_matplotlib()
+    samples = _cases(dataset, images, split, sizes=_words(size), limit=limit)
+    grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads)
+    selectors, asks = _selectors(grounder, names), rivals(grounder.lvlm, _words(others))
+    data = data_name(dataset, split=split, default_split=SPLIT)
+    plan = Plan(grounder.setting, samplings, selectors, asks, data, work)
+    if shard:
+        _collect(grounder, share_of(samples, shard), plan)
+        return
+    methods, found = _compare(grounder, samples, plan, size)
+    if out:
+        _save(out, found, _gallery(methods, samples))
+    results.print(to_json(found) if as_json else markdown(found), soft_wrap=True)
+
+
+def _words(text: str) -> list[str]:
+    """Words with commas between, each once."""
+    return list(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
 
 
 def _names(selector: str) -> list[str]:
-    names = [name.strip() for name in selector.split(",") if name.strip()]
+    names = _words(selector)
     for name in names:
         known_selector(name, GREEDY)
     if not names:
         raise BadInput(f"expected names of selectors, got {selector!r}; for instance greedy,acs-free,consensus")
-    return list(dict.fromkeys(names))
+    return names
 
 
-def _reports(
-    grounder: Grounder,
-    cases: Sequence[Sample],
-    selectors: Sequence[Selector | None],
-    *,
-    sampling: Sampling,
-    work: Path | None,
-    data: Path,
-) -> list[Report]:
-    """One report per selector over the same answers, kept ones where they lie there already; one case at a time."""
-    setting = grounder.setting
-    folder = work or work_folder(setting, sampling, data)
-    judgements: list[list[Case]] = [[] for _ in selectors]
+def _numbers(temperature: str) -> list[float]:
+    try:
+        numbers = [float(word) for word in _words(temperature)]
+    except ValueError as error:
+        raise BadInput(f"expected temperatures like 0.5,0.7,1.0, got {temperature!r}") from error
+    if not numbers:
+        raise BadInput(f"expected at least one temperature, got {temperature!r}")
+    return list(dict.fromkeys(numbers))
+
+
+def _cases(
+    dataset: str, images: Path | None, split: str | None, *, sizes: Sequence[str], limit: int | None
+) -> list[Sample]:
+    """The cases of each size, one after the other; none twice, where sizes meet."""
+    if not sizes:
+        raise BadInput("expected names of sizes, got none; for instance --size small,large")
     with progress() as bar:
-        task = bar.add_task("answering", total=len(cases))
-        sets = labelled_sets(
-            grounder.lvlm, cases, sampling=sampling, setting=setting, work=folder,
-            tick=lambda: bar.update(task, advance=1),
-        )  # fmt: skip
-        for sample, labelled in zip(cases, sets, strict=True):
-            for judgement, by in zip(judgements, selectors, strict=True):
-                judgement.append(judged(sample, _chosen(labelled.found, by)))
-    methods = [by.name if by else GREEDY for by in selectors]
-    return [summarised(method, judgement) for method, judgement in zip(methods, judgements, strict=True)]
+        task = bar.add_task("reading cases", total=None)
+        found = [
+            sample
+            for size in sizes
+            for sample in resolve(
+                dataset, images=images, split=split, size=size, limit=limit, default_split=SPLIT,
+                tick=lambda: bar.update(task, advance=1),
+            )
+        ]  # fmt: skip
+    return list({sample.id: sample for sample in found}.values())
 
 
-def _selectors(grounder: Grounder, names: Sequence[str]) -> list[Selector | None]:
-    """The selectors in order, None for greedy; one that cannot be is refused before the answers are drawn."""
-    made: list[Selector | None] = []
+def _selectors(grounder: Grounder, names: Sequence[str]) -> dict[str, Selector | None]:
+    """Selectors by the name to show, None for greedy; one that cannot be is refused before the answers are drawn."""
+    made: dict[str, Selector | None] = {}
     for name in names:
         one = None if name == GREEDY else grounder.choice(name)[0]
         if one and one.needs and one.needs.maps:
             raise BadInput(
                 f"{name} needs attention maps, and kept answers hold none; name other selectors, e.g. acs-free"
             )
-        made.append(replace(one, name=f"auto, {one.name}") if one and name == "auto" else one)
+        made[f"auto, {one.name}" if one and name == "auto" else name] = one
     return made
 
 
-def _chosen(found: CandidateSet, by: Selector | None) -> Grounding:
-    if by is not None:
-        return grounding(found, by)
-    greedy = [c.box for c in found.candidates if found.responses[c.response].source == "greedy"]
-    boxes = tuple(ScoredBox(box, None, None) for box in greedy[:1])
-    return Grounding(found.id, GREEDY, "none", boxes, tuple(greedy), found)
+def _collect(grounder: Grounder, samples: Sequence[Sample], plan: Plan) -> None:
+    with progress() as bar:
+        task = bar.add_task("answering", total=plan.steps(len(samples)))
+        collect(grounder.lvlm, samples, plan, tick=lambda: bar.update(task, advance=1))
+    told = f"the answers to {len(samples)} cases are kept; run without --shard, once all parts are done, for the report"
+    errors.print(told, soft_wrap=True)
 
 
-def _save(out: Path, reports: Mapping[str, Report], text: str) -> None:
+def _compare(grounder: Grounder, samples: Sequence[Sample], plan: Plan, size: str) -> tuple[list[Judged], Evaluation]:
+    with progress() as bar:
+        task = bar.add_task("answering", total=plan.steps(len(samples)))
+        methods = compare(grounder.lvlm, samples, plan, tick=lambda: bar.update(task, advance=1))
+        task = bar.add_task("timing", total=None, visible=bool(plan.asks))
+        measured = costs(grounder.lvlm, samples, plan) if plan.asks else ()
+    like = plan.samplings[0]
+    about = {
+        "model": plan.setting.model, "prompt": plan.setting.prompt, "data": plan.data, "size": size,
+        "cases": len(samples), "N": like.n, "top-p": like.top_p, "top-k": like.top_k, "seed": like.seed,
+    }  # fmt: skip
+    return methods, evaluated(methods, about={name: str(value) for name, value in about.items()}, costs=measured)
+
+
+def _gallery(methods: Sequence[Judged], samples: Sequence[Sample]) -> Figure | None:
+    """Cases of the first method that chooses; None where greedy is alone, or nothing differs from it."""
+    method = next((method for method in methods if method.method != GREEDY), None)
+    if method is None:
+        return None
+    of = {sample.id: sample for sample in samples}
+    shown = {
+        outcome: [
+            Shown(open_image(of[case.id].image), of[case.id].query, of[case.id].truth, case) for case in cases[:EACH]
+        ]
+        for outcome, cases in outcomes(method).items()
+    }
+    counts = {outcome: len(cases) for outcome, cases in outcomes(method).items()}
+    title = f"{method.method}, T={method.temperature:g}"
+    return gallery_figure(shown, title=title, counts=counts) if any(shown.values()) else None
+
+
+def _save(out: Path, found: Evaluation, gallery: Figure | None) -> None:
+    """report.md, .csv, .json and .png; sizes.png where small and large targets were asked for; gallery.png."""
+    figures = {"report.png": report_figure(found), "sizes.png": sizes_figure(found), "gallery.png": gallery}
+    texts = {"report.md": markdown(found), "report.csv": as_csv(found), "report.json": to_json(found, indent=1) + "\n"}
+    files = {name: text.encode() for name, text in texts.items()}
+    files |= {name: _png(figure) for name, figure in figures.items() if figure is not None}
     try:
-        write_whole(out / "report.md", text.encode())
-        for name, report in reports.items():
-            write_whole(out / f"{name}.json", to_json(report, indent=1).encode() + b"\n")
+        for name, content in files.items():
+            write_whole(out / name, content)
     except OSError as error:
         raise BadInput(
-            f"could not write the reports into {out}: {error}; the answers are kept, name another --out and run again"
+            f"could not write the report into {out}: {error}; the answers are kept, name another --out and run again"
         ) from error
+    errors.print(f"{', '.join(files)} lie in {out}", soft_wrap=True)
 
 
-def _heading(model: str, data: Path, sampling: Sampling, count: int) -> str:
-    return (
-        f"Model {model}; {data.name}, {count} pictures with one object of the query; N={sampling.n}, "
-        f"T={sampling.temperature}, top-p {sampling.top_p}, top-k {sampling.top_k}, seed {sampling.seed}; "
-        "Acc@0.5 and mIoU in %, 95 % bootstrap intervals, gain over greedy paired.\n\n"
-    )
-
-
-def markdown(reports: Sequence[Report]) -> str:
-    """One table: a line per target size and method."""
-    lines = [
-        "| targets | method | n | Acc@0.5 | mIoU | gain over greedy | oracle | gap closed | no box | unreadable |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    sizes = [{"all": report} | by_size(report) for report in reports]
-    for size in sizes[0]:
-        lines += [_row(size, sized[size]) for sized in sizes]
-    return "\n".join(lines) + "\n"
-
-
-def _row(size: str, report: Report) -> str:
-    closed = "-" if report.gap_closed is None or report.method == GREEDY else f"{100 * report.gap_closed:.0f} %"
-    acc, iou, gain = (
-        f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
-        for value, (low, high) in (
-            (report.acc_at_50, report.acc_interval),
-            (report.mean_iou, report.iou_interval),
-            (report.gain, report.gain_interval),
-        )
-    )
-    cells = [size, report.method, report.n, acc, iou, "-" if report.method == GREEDY else gain]
-    cells += [f"{100 * report.oracle:.1f}", closed, report.missing, f"{100 * report.unreadable:.1f} %"]
-    return f"| {' | '.join(map(str, cells))} |"
+def _png(figure: Figure) -> bytes:
+    written = io.BytesIO()
+    save_figure(figure, written)
+    return written.getvalue()

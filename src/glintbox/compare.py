@@ -1,0 +1,194 @@
+"""Several ways to choose among the same answers, and rivals that need none: cases and a model → Judged and Cost.
+
+Every answer is kept in a work folder as soon as it is there: another start draws only what is missing, several
+processes fill one folder, and another selector costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, median
+from time import perf_counter, process_time
+from typing import NamedTuple
+
+import torch
+
+from glintbox.artifacts import cache_folder
+from glintbox.boxes import Box
+from glintbox.calibrate import labelled_sets, work_folder
+from glintbox.collect import candidate_set
+from glintbox.errors import BadInput
+from glintbox.evaluate import GREEDY, Case, Cost, Judged, judged
+from glintbox.ground import grounding
+from glintbox.images import open_image
+from glintbox.lvlm.api import LVLM
+from glintbox.records import CandidateSet, Grounding, Labelled, Sample, Sampling, ScoredBox, Selector, Setting, T, Watch
+from glintbox.rivals import Ask, Asked, Question, alone, rival_answers
+from glintbox.selectors import selector
+
+TIMED = 20
+"""Cases on which costs are measured."""
+
+Tick = Callable[[], None]
+"""Called once per case and sampling, and once per case for all rivals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked about every case, who chooses, and where the answers are kept.
+
+    selectors: by the name to show, None = greedy's first box. asks: rivals by name. data: a name that tells the content
+    of the data. work: None = the user's cache.
+    """
+
+    setting: Setting
+    samplings: tuple[Sampling, ...]
+    selectors: Mapping[str, Selector | None]
+    asks: Mapping[str, Ask]
+    data: str
+    work: Path | None = None
+
+    def folder(self, sampling: Sampling) -> Path:
+        """Where answers of one sampling are kept."""
+        if self.work is None:
+            return work_folder(self.setting, sampling, self.data)
+        return self.work / f"n{sampling.n}-t{sampling.temperature:g}-seed{sampling.seed}"
+
+    def rivals(self) -> Path:
+        """Where answers of the rivals are kept; they do not depend on how samples are drawn."""
+        return (self.work or cache_folder(self.setting) / "answers" / self.data) / "rivals"
+
+    def steps(self, cases: int) -> int:
+        """How often `collect` ticks."""
+        return cases * (len(self.samplings) + bool(self.asks))
+
+
+def share_of(samples: Sequence[Sample], shard: str) -> Sequence[Sample]:
+    """The part i of k ("1/2", "2/2") of the cases, in one piece, so that queries on one picture stay together.
+
+    Raises:
+        BadInput: no such part.
+    """
+    part, _, parts = shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise BadInput(f"expected a shard like 1/2 or 2/2, got {shard!r}")
+    i, k = int(part), int(parts)
+    return samples[(i - 1) * len(samples) // k : i * len(samples) // k]
+
+
+def collect(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick) -> None:
+    """Draw and keep what is missing of the answers to some cases; errors as in `compare`."""
+    for sampling in plan.samplings:
+        for _ in _sets(lvlm, samples, plan, sampling, tick):
+            pass
+    _rivals(lvlm, samples, plan, tick)
+
+
+def compare(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick) -> list[Judged]:
+    """Judge every selector and rival at each temperature, on the same answers.
+
+    Raises:
+        BadInput: kept answers of another setting, sampling or data; a picture of another size than annotated.
+        UnreadableImage, OutOfMemory: a picture cannot be opened or does not fit.
+    """
+    asked = _rivals(lvlm, samples, plan, tick)
+    methods: list[Judged] = []
+    for sampling in plan.samplings:
+        cases: dict[str, list[Case]] = {name: [] for name in (*plan.selectors, *plan.asks)}
+        sets = _sets(lvlm, samples, plan, sampling, tick)
+        for k, (sample, labelled) in enumerate(zip(samples, sets, strict=True)):
+            for name, by in plan.selectors.items():
+                cases[name].append(judged(sample, _selected(labelled.found, by)))
+            for name in plan.asks:
+                cases[name].append(_asked(sample, labelled.found, name, asked[k][name]))
+        methods += [Judged(name, sampling.temperature, tuple(found)) for name, found in cases.items()]
+    return methods
+
+
+def _sets(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, sampling: Sampling, tick: Tick) -> Iterator[Labelled]:
+    work = plan.folder(sampling)
+    return labelled_sets(lvlm, samples, sampling=sampling, setting=plan.setting, work=work, tick=tick)
+
+
+def _rivals(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, tick: Tick) -> list[dict[str, Asked]]:
+    asked = []
+    if plan.asks:
+        for said in rival_answers(lvlm, samples, plan.asks, setting=plan.setting, work=plan.rivals()):
+            asked.append(said)
+            tick()
+    return asked
+
+
+def _selected(found: CandidateSet, by: Selector | None) -> Grounding:
+    return grounding(found, by) if by else _with_box(found, GREEDY, _greedy(found)[:1])
+
+
+def _asked(sample: Sample, found: CandidateSet, name: str, said: Asked) -> Case:
+    case = judged(sample, _with_box(found, name, (said.box,) if said.box else ()))
+    return replace(case, unreadable=float(said.unreadable))
+
+
+def _with_box(found: CandidateSet, method: str, boxes: Sequence[Box]) -> Grounding:
+    """A result that did not come from a selector, beside the answers to the same case."""
+    scored = tuple(ScoredBox(box, None, None) for box in boxes)
+    return Grounding(found.id, method, "none", scored, _greedy(found), found)
+
+
+def _greedy(found: CandidateSet) -> tuple[Box, ...]:
+    return tuple(c.box for c in found.candidates if found.responses[c.response].source == "greedy")
+
+
+def costs(lvlm: LVLM, samples: Sequence[Sample], plan: Plan) -> list[Cost]:
+    """What greedy alone, N samples with their attention read and a box chosen, and each rival take.
+
+    Measured anew on the first `TIMED` cases, in turn on each, so that other work on the machine slows all of them.
+    """
+    sampling = plan.samplings[0]
+    name, by = next(((name, by) for name, by in plan.selectors.items() if by), ("consensus", selector("consensus")))
+    rows: dict[str, list[Taken]] = {}
+    for sample in [*samples[:1], *samples[:TIMED]]:  # the first one twice: it warms up
+        question = Question(sample.id, open_image(sample.image), sample.query, plan.setting)
+        first, took = _timed(alone, lvlm, question)
+        rows.setdefault(GREEDY, []).append(Taken(1, first.image_tokens, 1, took))
+        _, seconds = _timed(_chosen, lvlm, question, sampling, by)
+        told = f"{sampling.n} samples, {name}"
+        rows.setdefault(told, []).append(Taken(1, first.image_tokens, sampling.n + 1, seconds))
+        for rival, ask in plan.asks.items():
+            said, seconds = _timed(ask, question, first)
+            seconds += took if said is first or said.prompts > 1 else 0.0  # greedy's answer is a part of it
+            rows.setdefault(rival, []).append(Taken(said.prompts, said.image_tokens, said.prompts, seconds))
+    return [_cost(method, taken[1:]) for method, taken in rows.items()]
+
+
+class Taken(NamedTuple):
+    """What one case took."""
+
+    prompts: int
+    image_tokens: int
+    answers: int
+    seconds: float
+
+
+def _cost(method: str, taken: Sequence[Taken]) -> Cost:
+    prompts, tokens, answers, seconds = zip(*taken, strict=True)
+    return Cost(method, fmean(prompts), fmean(tokens), fmean(answers), median(seconds))
+
+
+def _timed(work: Callable[..., T], *given: object) -> tuple[T, float]:
+    """What came of it and its seconds: of the wall where a GPU works, else of this process alone."""
+    clock = perf_counter if torch.cuda.is_available() else process_time
+    began = clock()
+    return work(*given), clock() - began
+
+
+def _chosen(lvlm: LVLM, question: Question, sampling: Sampling, by: Selector) -> tuple[ScoredBox, ...]:
+    setting = question.setting
+    watch = Watch(view=setting.view, moment=setting.moment)
+    prompt = lvlm.prompt(question.image, question.query, id=question.id, text=setting.prompt)
+    [found] = [
+        candidate_set(answered, lvlm.card, sampling=sampling, setting=setting, watch=watch)
+        for answered in lvlm.answer([prompt], sampling, watch)
+    ]
+    return by.choose(found)
