@@ -1,5 +1,6 @@
 """Calibration finds the heads that look, from labels alone, and survives being stopped."""
 
+import gzip
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from glintbox.calibrate import calibrate, labelled_sets
 from glintbox.errors import BadInput
 from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM, _Answered
-from glintbox.records import COORDS, Sample, Sampling, Watch
+from glintbox.records import COORDS, Sample, Sampling, Watch, to_json
 
 TRUTH = Box(16, 12, 32, 24)
 SCRIPT = Script(
@@ -41,17 +42,24 @@ def cases(folder: Path, count: int = 12) -> list[Sample]:
 def test_the_heads_that_look_at_the_object_are_found_and_nothing_is_done_twice(tmp_path: Path) -> None:
     samples, sampling, ticks = cases(tmp_path), Sampling(n=4, temperature=1.0), []
     lvlm = Counting({"cup": SCRIPT})
-    found = calibrate(
-        lvlm, samples, sampling=sampling, work=tmp_path / "work", data="made up", n=3, tick=lambda: ticks.append(1)
-    )
+    options = dict(sampling=sampling, work=tmp_path / "work", data="made up", n=3)
+    calibrated = calibrate(lvlm, samples, tick=lambda: ticks.append(1), **options)  # type: ignore[arg-type]
+    found, every = calibrated
     assert all(set(found.heads[coord]) < set(SHARP) for coord in COORDS)
     assert found.calibration is not None
     assert (found.calibration.high, found.calibration.low) == (24, 24)
     assert (found.calibration.acs_free, found.calibration.consensus) == (1, 1), "both find one of the two good boxes"
+    assert found.calibration.sampling == sampling
+    assert found.calibration.ids == tuple(f"case-{k}" for k in range(12))
+    assert (every.setting, every.data, every.high, every.low) == (found.setting, "made up", 24, 24)
+    for coord, row, auc in zip(COORDS, every.delta.tolist(), every.auc.tolist(), strict=True):
+        place = [every.heads.index(head) for head in found.heads[coord]]
+        assert found.calibration.delta[coord] == tuple(row[k] for k in place) == tuple(sorted(row)[:-4:-1])
+        assert min(auc[k] for k in place) == 1, "sharp where the box is good, always"
     assert len(ticks) == lvlm.asked == 12
     (tmp_path / "work" / "case-5.json.gz").unlink()
-    again = calibrate(lvlm, samples, sampling=sampling, work=tmp_path / "work", data="made up", n=3, tick=lambda: None)
-    assert again == found
+    again = calibrate(lvlm, samples, tick=lambda: None, **options)  # type: ignore[arg-type]
+    assert to_json(again) == to_json(calibrated)
     assert lvlm.asked == 13
 
 
@@ -121,3 +129,19 @@ def test_answers_of_other_settings_are_not_mixed_in(tmp_path: Path) -> None:
         calibrate(lvlm, samples, sampling=Sampling(n=4), **options)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="answers of another setting or sampling"):
         calibrate(lvlm, samples, sampling=Sampling(n=3), **options)  # type: ignore[arg-type]
+
+
+def test_a_damaged_file_of_kept_answers_is_named(tmp_path: Path) -> None:
+    samples, lvlm = cases(tmp_path, 1), ScriptedLVLM({"cup": SCRIPT})
+    setting = lvlm.card.setting(prompt="scripted", view="default", moment="predicting")
+    options = dict(sampling=Sampling(n=4), setting=setting, work=tmp_path / "work", tick=lambda: None)
+    list(labelled_sets(lvlm, samples, **options))  # type: ignore[arg-type]
+    path = tmp_path / "work" / "case-0.json.gz"
+    whole = path.read_bytes()
+    flipped = whole[:100] + bytes([whole[100] ^ 255]) + whole[101:]
+    for content in (b"", b"[]", whole[:-9], flipped, gzip.compress(b"{}")):
+        path.write_bytes(content)
+        with pytest.raises(
+            BadInput, match=r"expected kept answers in .*case-0\.json\.gz, got .*; remove the file and run"
+        ):
+            list(labelled_sets(lvlm, samples, **options))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from glintbox.errors import BadInput, NoArtifact, SettingMismatch
-from glintbox.records import HeadMap, Setting, T, from_json, to_json
+from glintbox.records import HeadMap, HeadSeparation, Setting, T, from_json, to_json
 
 HEADS_FILE = "glintbox_heads.json"
 REGRESSOR_FILE = "glintbox_regressor.safetensors"
@@ -67,16 +67,29 @@ def read_record(kind: type[T], path: Path, *, what: str, hint: str) -> T:
     return record
 
 
-def save_heads(heads: HeadMap, path: Path) -> None:
-    """Write a head map whole or not at all.
+def save_heads(heads: HeadMap, path: Path, *, separation: HeadSeparation | None = None) -> None:
+    """Write a head map whole or not at all, and before it the separation that it was chosen from.
 
     Raises:
-        BadInput: the file cannot be written.
+        BadInput: a file cannot be written.
     """
     try:
+        if separation is not None:
+            write_whole(separation_file(path), to_json(separation).encode() + b"\n")
         write_whole(path, to_json(heads, indent=2).encode() + b"\n")
     except OSError as error:
         raise BadInput(f"expected a place for the head map that can be written at {path}, got: {error}") from error
+
+
+def separation_file(heads: Path) -> Path:
+    """Where the separation of all heads lies, beside the head map that was chosen from it."""
+    return heads.with_suffix(".separation.json")
+
+
+def load_separation(path: Path) -> HeadSeparation:
+    """Read how well each head separates; errors as in `load_heads`."""
+    hint = "run glintbox heads calibrate again with the same settings: kept answers are not drawn anew"
+    return read_record(HeadSeparation, path, what="the separation of all heads", hint=hint)
 
 
 def write_whole(path: Path, content: bytes) -> None:

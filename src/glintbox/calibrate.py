@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from PIL.Image import Image
+from pydantic import ValidationError
 
 from glintbox.analysis.heads import find_heads
-from glintbox.analysis.separation import label
+from glintbox.analysis.separation import label, separation
 from glintbox.artifacts import cache_folder, write_whole
 from glintbox.boxes import Size
 from glintbox.collect import candidate_set
@@ -26,6 +29,7 @@ from glintbox.lvlm.api import LVLM
 from glintbox.records import (
     CandidateSet,
     HeadMap,
+    HeadSeparation,
     Labelled,
     Sample,
     Sampling,
@@ -41,10 +45,19 @@ Tick = Callable[[], None]
 """Called once per finished picture."""
 
 
+class Calibrated(NamedTuple):
+    """The heads that were chosen, and how well all of them separate."""
+
+    heads: HeadMap
+    separation: HeadSeparation
+
+
 def calibrate(
     lvlm: LVLM, samples: Sequence[Sample], *, sampling: Sampling, work: Path, data: str, n: int = 3, tick: Tick
-) -> HeadMap:
+) -> Calibrated:
     """The n heads per coordinate whose entropy separates good boxes from poor ones (ΔH, by IoU labels alone).
+
+    data: what the samples are, in words; their ids are written into the head map beside it.
 
     Raises:
         BadInput: too few good or poor boxes to compare, or a work folder of other settings.
@@ -52,12 +65,16 @@ def calibrate(
     watch = Watch()
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view=watch.view, moment=watch.moment)
     again = partial(labelled_sets, lvlm, samples, sampling=sampling, setting=setting, work=work)
-    found = find_heads(again(tick=tick), n=n, setting=setting, data=data)
-    rivals = [selector("acs-free", headmap=found), selector("consensus")]
+    found = separation(again(tick=tick))
+    heads = find_heads(found, setting=setting, data=data, n=n)
+    rivals = [selector("acs-free", headmap=heads), selector("consensus")]
     hits = [[_hit(case, rival) for rival in rivals] for case in again(tick=lambda: None)]
     acs_free, consensus = (fmean(column) for column in zip(*hits, strict=True))
-    assert found.calibration is not None  # find_heads always says how
-    return replace(found, calibration=replace(found.calibration, acs_free=acs_free, consensus=consensus))
+    assert heads.calibration is not None  # find_heads always says how
+    ids = tuple(sample.id for sample in samples)
+    made = replace(heads.calibration, acs_free=acs_free, consensus=consensus, sampling=sampling, ids=ids)
+    all_heads = HeadSeparation(setting, data, made.high, made.low, found.heads, found.delta, found.auc)
+    return Calibrated(replace(heads, calibration=made), all_heads)
 
 
 def _hit(case: Labelled, by: Selector) -> bool:
@@ -90,10 +107,10 @@ def labelled_sets(
         yield label(found, sample.truth)
 
 
-def work_folder(setting: Setting, sampling: Sampling, data: Path) -> Path:
-    """Where the answers to some data are kept by default: one folder of the user's cache per data and sampling."""
-    made_of = hashlib.sha256(data.read_bytes() + to_json(sampling).encode()).hexdigest()
-    return cache_folder(setting) / "answers" / f"{data.stem}-{made_of[:8]}"
+def work_folder(setting: Setting, sampling: Sampling, data: str) -> Path:
+    """Where answers are kept by default: a folder of the user's cache per setting, data (its `data_name`), sampling."""
+    made_of = hashlib.sha256(to_json(sampling).encode()).hexdigest()
+    return cache_folder(setting) / "answers" / f"{data}-{made_of[:8]}"
 
 
 def _made(
@@ -115,7 +132,12 @@ def _made(
 
 
 def _kept(path: Path) -> CandidateSet:
-    return from_json(CandidateSet, gzip.decompress(path.read_bytes()))
+    try:
+        return from_json(CandidateSet, gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, zlib.error, ValidationError) as error:
+        raise BadInput(
+            f"expected kept answers in {path}, got {str(error).splitlines()[0]}; remove the file and run again"
+        ) from error
 
 
 def _opened(sample: Sample) -> Image:

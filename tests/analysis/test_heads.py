@@ -1,17 +1,16 @@
 """Heads that separate are found: in numbers by hand, and from pictures to boxes with the scripted model."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
 from glintbox.analysis.heads import find_heads
-from glintbox.analysis.separation import label
+from glintbox.analysis.separation import label, separation
 from glintbox.boxes import Box, iou
 from glintbox.collect import candidate_set
-from glintbox.errors import BadInput, SettingMismatch
+from glintbox.errors import BadInput
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
 from glintbox.records import COORDS, CandidateSet, Head, HeadMap, Labelled, Sampling, Watch, from_json, to_json
 from glintbox.selectors.acs_free import acs_free
@@ -29,7 +28,7 @@ def cases(count: int = 25) -> Iterator[Labelled]:
 
 
 def test_the_largest_differences_are_found_best_first_with_their_calibration() -> None:
-    headmap = find_heads(cases(), n=2, setting=SETTING, data="by hand")
+    headmap = find_heads(separation(cases()), n=2, setting=SETTING, data="by hand")
     assert headmap.heads == {coord: (HEADS[1], HEADS[2]) for coord in COORDS}
     calibration = headmap.calibration
     assert calibration is not None
@@ -42,21 +41,21 @@ def test_the_largest_differences_are_found_best_first_with_their_calibration() -
 
 
 def test_only_heads_of_the_universe_are_chosen() -> None:
-    headmap = find_heads(cases(), n=1, setting=SETTING, data="by hand", universe=(HEADS[2], HEADS[0]))
+    headmap = find_heads(separation(cases()), n=1, setting=SETTING, data="by hand", universe=(HEADS[2], HEADS[0]))
     assert headmap.heads["x1"] == (HEADS[2],)
 
 
 def test_too_few_good_or_bad_boxes_are_refused() -> None:
     with pytest.raises(BadInput, match=r"at least 20 boxes with IoU > 0\.6 and 20 with .* got 19 and 19; label more"):
-        find_heads(cases(19), setting=SETTING, data="by hand")
+        find_heads(separation(cases(19)), setting=SETTING, data="by hand")
 
 
 def test_heads_that_are_not_there_are_refused() -> None:
     with pytest.raises(BadInput, match="heads that were read, got L9H9"):
-        find_heads(cases(), setting=SETTING, data="by hand", universe=(Head(9, 9),))
+        find_heads(separation(cases()), setting=SETTING, data="by hand", universe=(Head(9, 9),))
     for n in (0, 4):
         with pytest.raises(BadInput, match=f"1 <= n <= 3, .* got {n}"):
-            find_heads(cases(), n=n, setting=SETTING, data="by hand")
+            find_heads(separation(cases()), n=n, setting=SETTING, data="by hand")
 
 
 def test_a_head_whose_entropy_is_no_number_is_refused_and_need_not_be_chosen() -> None:
@@ -64,14 +63,9 @@ def test_a_head_whose_entropy_is_no_number_is_refused_and_need_not_be_chosen() -
     assert labelled[3].found.stats is not None
     labelled[3].found.stats.entropy[0, 2, 1] = torch.nan
     with pytest.raises(BadInput, match="got NaN in L2H0; load the model in a wider dtype"):
-        find_heads(labelled, n=1, setting=SETTING, data="by hand")
-    others = find_heads(labelled, n=1, setting=SETTING, data="by hand", universe=(HEADS[0], HEADS[2]))
+        find_heads(separation(labelled), n=1, setting=SETTING, data="by hand")
+    others = find_heads(separation(labelled), n=1, setting=SETTING, data="by hand", universe=(HEADS[0], HEADS[2]))
     assert others.heads["x2"] == (HEADS[2],)
-
-
-def test_sets_of_another_setting_are_refused() -> None:
-    with pytest.raises(SettingMismatch, match="prompt: made under 'paper', here 'short'"):
-        find_heads(cases(), setting=replace(SETTING, prompt="paper"), data="by hand")
 
 
 TRUTH = Box(40, 12, 56, 24)
@@ -91,7 +85,7 @@ def collected(count: int) -> Iterator[CandidateSet]:
 def test_calibration_finds_the_heads_that_look_at_the_truth_and_they_choose_the_true_box() -> None:
     found = list(collected(10))
     labels = [label(one, [TRUTH]) for one in found]
-    headmap = find_heads(labels, setting=found[0].setting, data="scripted")
+    headmap = find_heads(separation(labels), setting=found[0].setting, data="scripted")
     assert all(set(headmap.heads[coord]) <= set(SHARP) for coord in COORDS)
     assert headmap.calibration is not None and min(headmap.calibration.delta["x1"]) > 0.3
     (best,) = acs_free(headmap).choose(found[0])

@@ -1,4 +1,4 @@
-"""Separation: groups by IoU as the paper draws them, means as if all candidates had been held at once."""
+"""Separation: groups by IoU as the paper draws them, means, variances and AUC of every head."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def test_groups_are_bounded_as_the_paper_bounds_them() -> None:
     assert result.count == {"high": 2, "low": 3, "zero": 1} and result.unused == 2
 
 
-def test_streamed_means_are_those_of_all_candidates_at_once() -> None:
+def test_it_does_not_matter_how_candidates_lie_in_sets() -> None:
     generator = torch.Generator().manual_seed(0)
     ious = torch.rand(60, generator=generator)
     entropy = 3 + torch.rand(60, 4, 2, generator=generator)
@@ -47,6 +47,8 @@ def test_streamed_means_are_those_of_all_candidates_at_once() -> None:
     pooled = (len(high) * high.var(0, correction=0) + len(low) * low.var(0, correction=0)) / (len(high) + len(low))
     assert torch.allclose(result.effect, result.delta / pooled.sqrt())
     assert result.heads == HEADS[:2]
+    pairs = (low[:, None] > high[None]).double() + (low[:, None] == high[None]).double() / 2
+    assert torch.allclose(result.auc, pairs.mean((0, 1)))
 
 
 def test_delta_by_hand() -> None:
@@ -54,6 +56,16 @@ def test_delta_by_hand() -> None:
     result = separation([labelled([0.9, 0.7, 0.1, 0.0], entropy)])
     assert result.delta.tolist() == [[2.5, 5.0]] * 4
     assert result.mean["zero"].tolist() == [[9.0, 18.0]] * 4
+
+
+def test_auc_by_hand_with_ties_and_what_is_no_number() -> None:
+    """Low 1 and 3, high 1 and 2: of four pairs two are won, one is lost, one is even."""
+    entropy = torch.tensor([1.0, 2.0, 1.0, 3.0])[:, None, None].repeat(1, 4, 3)
+    entropy[0, 2, 1] = torch.nan
+    entropy[..., 2] *= -1
+    auc = separation([labelled([0.9, 0.7, 0.1, 0.2], entropy)]).auc
+    assert auc[0].tolist() == [0.625, 0.625, 0.375]
+    assert auc[2].isnan().tolist() == [False, True, False]
 
 
 def test_greedy_and_candidates_without_tokens_do_not_count() -> None:
@@ -65,7 +77,7 @@ def test_greedy_and_candidates_without_tokens_do_not_count() -> None:
 
 def test_an_empty_group_is_unknown() -> None:
     result = separation([labelled([0.9], torch.rand(1, 4, 2))])
-    assert result.mean["low"].isnan().all() and result.delta.isnan().all()
+    assert result.mean["low"].isnan().all() and result.delta.isnan().all() and result.auc.isnan().all()
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from glintbox.cli.main import app
 from glintbox.lvlm.families import FAMILIES
 from glintbox.lvlm.loading import load
 from glintbox.parsing import FRAME_OF_FAMILY
-from glintbox.records import COORDS, Grounding, Head, HeadMap, ScoredBox, Setting, from_json, to_json
+from glintbox.records import COORDS, Grounding, Head, HeadMap, ScoredBox, from_json
 from glintbox.regressor import RegressorCard, new_regressor, save_regressor
 from tests.lvlm.tiny import picture, tiny_checkpoint
 from tests.test_records import SETTING, found
@@ -44,11 +43,6 @@ def pictures(folder: Path, count: int) -> Path:
     for k in range(count):
         picture(64 + 16 * k, 48, seed=k).save(folder / f"p{k}.png")
     return folder
-
-
-def made_picture(folder: Path) -> Path:
-    picture(64, 48).save(folder / "one.png")
-    return folder / "one.png"
 
 
 def run(*words: object) -> Result:
@@ -279,42 +273,3 @@ def test_models_and_env_name_what_there_is() -> None:
 
 def test_the_parser_knows_every_family_and_no_other() -> None:
     assert set(FRAME_OF_FAMILY) == set(FAMILIES)
-
-
-def test_what_cannot_be_evaluated_is_refused_before_answers_are_drawn(tmp_path: Path, model: Path) -> None:
-    run("scenes", "make", tmp_path / "scenes", "--n", "2")
-    words = ["--data", tmp_path / "scenes" / "instances.json", "--images", tmp_path / "scenes" / "images"]
-    words += ["--model", model, "--n", "1", "--work", tmp_path / "work"]
-    (tmp_path / "file").write_text("")
-    result = run("evaluate", *words[:-1], tmp_path / "answers", "--selector", "greedy", "--out", tmp_path / "file")
-    assert result.exit_code == 2 and "the answers are kept, name another --out" in " ".join(result.stderr.split())
-    result = run("evaluate", *words, "--selector", "greedy,acs-free")
-    assert result.exit_code == 2 and "glintbox heads calibrate" in " ".join(result.stderr.split())
-    setting = load(model).card.setting(prompt="paper", view="default", moment="predicting")
-    kept = shutil.copytree(model, tmp_path / "kept" / model.name)
-    save_regressor(new_regressor(RegressorCard(setting, (Head(0, 1),), 8, 8)), kept / "glintbox_regressor.safetensors")
-    words[words.index(model)] = kept
-    result = run("evaluate", *words)
-    assert result.exit_code == 2 and "auto needs attention maps" in " ".join(result.stderr.split())
-    assert not (tmp_path / "work").exists()
-
-
-def test_scenes_and_calibration_work_together(tmp_path: Path, model: Path) -> None:
-    made = run("scenes", "make", tmp_path / "scenes", "--split", "calibration", "--n", "2")
-    assert made.exit_code == 0, made.stderr
-    words = ["--data", tmp_path / "scenes" / "instances.json", "--images", tmp_path / "scenes" / "images"]
-    large = run("heads", "calibrate", *words, "--model", "/no/such/model", "--n", "2")
-    assert large.exit_code == 2 and "--no-small takes objects of any size" in " ".join(large.stderr.split())
-    result = run("heads", "calibrate", *words, "--model", model, "--no-small", "--limit", "2", "--n", "2")
-    assert result.exit_code == 2, "random weights write no boxes"
-    assert "label more pictures" in " ".join(result.stderr.split())
-    # a head map beside the weights that does not fit is named, and does not keep its user from making one that does
-    other = HeadMap(Setting("other", "1", "qwen3_vl", "paper", "default", ""), "by hand", {"x1": (Head(0, 0),)})
-    kept = shutil.copytree(model, tmp_path / "kept") / "glintbox_heads.json"
-    kept.write_text(to_json(other))
-    refused = run("ground", made_picture(tmp_path), "--query", "cup", "--model", kept.parent, *SHORT)
-    assert refused.exit_code == 2 and f"head map in {kept} belongs to another setting" in refused.stderr
-    again = run("heads", "calibrate", *words, "--model", kept.parent, "--no-small", "--limit", "2", "--n", "2")
-    assert "label more pictures" in " ".join(again.stderr.split())
-    shown = run("heads", "show", "--model", model)
-    assert shown.exit_code == 2 and "glintbox heads calibrate" in shown.stderr

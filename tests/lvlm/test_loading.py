@@ -14,7 +14,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from glintbox.errors import BadContract, BadInput, UnknownName
-from glintbox.lvlm.loading import Loaded, assemble, eos_ids, load
+from glintbox.lvlm.loading import Loaded, assemble, eos_ids, load, setting_of
 from glintbox.lvlm.prompting import make_prompt
 from tests.lvlm.tiny import MODEL_TYPES, Layout, picture, tiny_checkpoint, tiny_loaded, tiny_model, tiny_processor
 from tests.lvlm.tiny_text import DATA, qwen_tokenizer
@@ -44,6 +44,8 @@ def test_a_saved_checkpoint_is_loaded_as_it_was(tmp_path: Path, model_type: str)
     names = ("model_type", "layers", "heads", "usable", "excluded", "views", "pixels")
     assert [getattr(loaded.card, name) for name in names] == [getattr(saved.card, name) for name in names]
     assert eos_ids(loaded) == eos_ids(saved)
+    setting = loaded.card.setting(prompt=loaded.prompt, view="default", moment="predicting")
+    assert setting_of(tmp_path / "mine") == setting, "known without the weights"
 
 
 @pytest.mark.parametrize("layout", ["json", "tokenizer_config"])

@@ -44,7 +44,7 @@ def test_every_token_of_a_real_prompt() -> None:
     prompt = make_prompt(loaded, picture(640, 480), "red mug", id="a", text="short")
     # <|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|>
     front = [151644, 8948, 198, 2610, 525, 264, 10950, 17847, 13, 151645, 198, 151644, 872, 198, 151652]
-    words = loaded.tokenizer("Find every red mug in the image.", add_special_tokens=False)["input_ids"]
+    words = loaded.tokenizer("Detect red mug in the image.", add_special_tokens=False)["input_ids"]
     behind = [151653, *words, 151645, 198, 151644, 77091, 198]  # <|vision_end|>…<|im_end|>\n<|im_start|>assistant\n
     assert prompt.ids.tolist() == [*front, *[151655] * 391, *behind]
     assert prompt.shared == len(front) + 391 + 1
@@ -159,7 +159,7 @@ def test_an_empty_or_endless_query_is_refused(query: str) -> None:
 def test_a_prompt_longer_than_the_model_reads_is_refused() -> None:
     model: Any = tiny_model("qwen3_vl")
     model.config.text_config.max_position_embeddings = 60
-    with pytest.raises(BadInput, match="expected a prompt of at most 60 tokens, got 98; show a smaller picture"):
+    with pytest.raises(BadInput, match=r"expected a prompt of at most 60 tokens, got \d+; show a smaller picture"):
         make_prompt(tiny_loaded("qwen3_vl")._replace(model=model), picture(300, 130), "box", id="a", text="short")
 
 

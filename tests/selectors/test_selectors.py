@@ -93,7 +93,7 @@ def test_an_unknown_selector_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_missing_artefact_is_asked_for() -> None:
-    with pytest.raises(NoArtifact, match="glintbox heads calibrate --model MODEL --data"):
+    with pytest.raises(NoArtifact, match="glintbox heads calibrate MODEL --dataset"):
         selector("acs-free")
     with pytest.raises(
         NoArtifact, match="acs-learned needs a regressor trained for this model, got none; use acs-free"

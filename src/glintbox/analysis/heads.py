@@ -1,27 +1,19 @@
-"""Find the heads whose entropy tells good boxes from bad: labelled sets → HeadMap, no regressor (docs/acs.md 12)."""
+"""Find the heads whose entropy tells good boxes from bad: a separation → HeadMap, no regressor (docs/acs.md 12)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
-from glintbox.analysis.separation import TAU_HIGH, TAU_LOW, Separation, separation
-from glintbox.artifacts import require_equal
+from glintbox.analysis.separation import Separation
 from glintbox.errors import BadInput
-from glintbox.records import COORDS, Calibration, Coord, Head, HeadMap, Labelled, Setting
+from glintbox.records import COORDS, Calibration, Coord, Head, HeadMap, Setting
 
 LEAST = 20
 """Fewer candidates than this in a group, and a mean entropy says nothing."""
 
 
 def find_heads(
-    labelled: Iterable[Labelled],
-    *,
-    setting: Setting,
-    data: str,
-    n: int = 3,
-    universe: Sequence[Head] | None = None,
-    tau_high: float = TAU_HIGH,
-    tau_low: float = TAU_LOW,
+    found: Separation, *, setting: Setting, data: str, n: int = 3, universe: Sequence[Head] | None = None
 ) -> HeadMap:
     """The n heads of the largest ΔH per coordinate, best first (the paper's D_c, section 4.4).
 
@@ -30,10 +22,8 @@ def find_heads(
 
     Raises:
         BadInput: too few good or bad boxes, fewer than n heads to choose among, heads that were not read.
-        SettingMismatch: a set of another setting.
     """
-    found = separation(_of(labelled, setting), tau_high=tau_high, tau_low=tau_low)
-    _check_counts(found, tau_high, tau_low)
+    _check_counts(found)
     places = _places(found, n, universe)
     heads: dict[Coord, tuple[Head, ...]] = {}
     delta: dict[Coord, tuple[float, ...]] = {}
@@ -45,21 +35,15 @@ def find_heads(
         setting=setting,
         made_by=f"entropy difference by IoU labels, top {n} of {len(places)} heads per coordinate",
         heads=heads,
-        calibration=Calibration(data, found.count["high"], found.count["low"], tau_high, tau_low, delta),
+        calibration=Calibration(data, found.count["high"], found.count["low"], found.tau_high, found.tau_low, delta),
     )
 
 
-def _of(labelled: Iterable[Labelled], setting: Setting) -> Iterator[Labelled]:
-    for case in labelled:
-        require_equal(setting, case.found.setting, what="head map")
-        yield case
-
-
-def _check_counts(found: Separation, tau_high: float, tau_low: float) -> None:
+def _check_counts(found: Separation) -> None:
     high, low = found.count["high"], found.count["low"]
     if min(high, low) < LEAST:
         raise BadInput(
-            f"expected at least {LEAST} boxes with IoU > {tau_high} and {LEAST} with 0 < IoU <= {tau_low}, "
+            f"expected at least {LEAST} boxes with IoU > {found.tau_high} and {LEAST} with 0 < IoU <= {found.tau_low}, "
             f"got {high} and {low}; label more pictures, or sample at a higher temperature for more bad boxes"
         )
 

@@ -2,98 +2,156 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from glintbox import artifacts, embedded
+from glintbox.calibrate import Calibrated, work_folder
 from glintbox.calibrate import calibrate as run_calibration
-from glintbox.calibrate import work_folder
 from glintbox.cli.console import errors, progress, results, table
-from glintbox.cli.ground import AsJson, Device, Dtype, Model
-from glintbox.datasets.coco import SMALL, coco_samples
+from glintbox.cli.ground import AsJson, Device, Dtype
+from glintbox.cli.ground import Model as ModelOption
+from glintbox.datasets.resolve import SCENES, data_name, resolve
+from glintbox.draw import require_matplotlib, save_figure
+from glintbox.draw_report import separation_figure
 from glintbox.errors import BadInput, NoArtifact
-from glintbox.ground import Grounder
+from glintbox.lvlm.api import LVLM
 from glintbox.lvlm.hf import HuggingFaceLVLM
+from glintbox.lvlm.loading import setting_of
 from glintbox.records import HeadMap, Sample, Sampling, to_json
 from glintbox.selectors import best_selector
 
-Data = Annotated[Path, typer.Option(help="COCO-style instances JSON with true boxes.")]
-Images = Annotated[Path, typer.Option(help="Folder of its pictures.")]
+SPLIT = "calibration"
+
+Model = Annotated[str, typer.Argument(help="Hub name or checkpoint folder.")]
+Dataset = Annotated[str, typer.Option(help="scenes, a folder of glintbox scenes make, or a COCO instances JSON.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of the pictures of a COCO file.")]
+Split = Annotated[str | None, typer.Option(help=f"Of scenes; {SPLIT} unless said otherwise.")]
+SizeName = Annotated[
+    str, typer.Option(help="small (boxes of 0.1-1 % of the picture, as the paper), medium, large, any.")
+]
+Limit = Annotated[int | None, typer.Option(help="Use at most so many cases (default: all; of scenes 500).")]
 
 
 def calibrate(
-    *,
-    data: Data,
-    images: Images,
     model: Model = embedded.NAME,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it (default: your cache).")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most so many cases.")] = None,
-    small: Annotated[bool, typer.Option(help="Only boxes of 0.1-1 % of the picture, as the paper.")] = True,
-    heads: Annotated[int, typer.Option(help="Heads per coordinate.")] = 3,
+    *,
+    dataset: Dataset = SCENES,
+    images: Images = None,
+    split: Split = None,
+    size: SizeName = "small",
+    limit: Limit = None,
     n: Annotated[int, typer.Option(help="Sampled answers per case.")] = 10,
     temperature: Annotated[float, typer.Option(help="Of the samples; the paper calibrates at 1.0.")] = 1.0,
+    heads: Annotated[int, typer.Option(help="Heads per coordinate.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File, or folder for it (default: your cache).")
+    ] = None,
     work: Annotated[Path | None, typer.Option(help="Folder that keeps finished cases, for resuming.")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
-    """glintbox heads calibrate --model Qwen/Qwen2.5-VL-7B-Instruct --data instances.json --images val2017
+    """glintbox heads calibrate Qwen/Qwen2.5-VL-7B-Instruct --dataset instances_val2017.json --images val2017
 
-    Find the heads whose attention is sharp when a box is good; needs pictures with true boxes, trains nothing.
+    Find the heads whose attention is sharp when a box is good; needs pictures with true boxes, trains nothing. Stopped,
+    it goes on where it was.
     """
     sampling = Sampling(n=n, temperature=temperature, greedy_too=False)
-    cases = cases_of(data, images, small=small, limit=limit)
+    cases = _cases(dataset, images, split, size, limit)
+    if dataset == SCENES and model != embedded.NAME:
+        errors.print(
+            "calibrating on drawn scenes; for photographs, --dataset with a COCO file is nearer", soft_wrap=True
+        )
     # the model alone: an old head map of another setting must not stand in the way of a new one
     lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
-    cache = artifacts.cache_folder(setting)
-    with progress() as bar:
-        task = bar.add_task("calibrating", total=len(cases))
-        found = run_calibration(
-            lvlm,
-            cases,
-            sampling=sampling,
-            work=work or work_folder(setting, sampling, data),
-            data=f"{data.parent.name}/{data.name}, {len(cases)} cases",
-            n=heads,
-            tick=lambda: bar.update(task, advance=1),
-        )
-    path = out or cache / artifacts.HEADS_FILE
-    artifacts.save_heads(found, path)
-    _print(found)
+    name = data_name(dataset, split=split, default_split=SPLIT)
+    folder = work or work_folder(setting, sampling, name)
+    words = f"{name}, {len(cases)} cases, size {size}"
+    found = _calibrated(lvlm, cases, sampling=sampling, work=folder, data=words, n=heads)
+    path = _file(out) if out else artifacts.cache_folder(setting) / artifacts.HEADS_FILE
+    artifacts.save_heads(found.heads, path, separation=found.separation)
+    _print(found.heads)
     errors.print(f"head map written to {path}", soft_wrap=True)
 
 
-def cases_of(data: Path, images: Path, *, small: bool, limit: int | None) -> list[Sample]:
-    """Pictures with exactly one object of a category, small ones only if asked for; refuses to go on with none."""
-    cases = list(coco_samples(data, images, area=SMALL if small else None, limit=limit))
-    if not cases:
-        raise BadInput(
-            f"expected cases with one object of its category in {data}, got none"
-            + (" of 0.1-1 % of the picture; --no-small takes objects of any size" if small else "")
+def _calibrated(
+    lvlm: LVLM, cases: Sequence[Sample], *, sampling: Sampling, work: Path, data: str, n: int
+) -> Calibrated:
+    with progress() as bar:
+        task = bar.add_task("calibrating", total=len(cases))
+        tick = partial(bar.update, task, advance=1)
+        return run_calibration(lvlm, cases, sampling=sampling, work=work, data=data, n=n, tick=tick)
+
+
+def _cases(dataset: str, images: Path | None, split: str | None, size: str, limit: int | None) -> list[Sample]:
+    with progress() as bar:
+        task = bar.add_task("reading cases", total=None)
+        return resolve(
+            dataset,
+            images=images,
+            split=split,
+            size=size,
+            limit=limit,
+            default_split=SPLIT,
+            tick=lambda: bar.update(task, advance=1),
         )
-    return cases
+
+
+def _file(out: Path) -> Path:
+    return out if out.suffix == ".json" else out / artifacts.HEADS_FILE
 
 
 def show(
-    heads: Annotated[Path | None, typer.Argument(help="A head map's file (default: the model's own).")] = None,
-    model: Model = embedded.NAME,
+    file: Annotated[Path | None, typer.Argument(help="A head map's file (default: the model's own).")] = None,
+    *,
+    model: ModelOption = embedded.NAME,
+    picture: Annotated[Path | None, typer.Option(help="Draw how well every head separates, as PNG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """glintbox heads show --model embedded
+    """glintbox heads show --model embedded --picture heads.png
 
-    Print a head map: its heads per coordinate, how well each separates, and the setting it holds for.
+    Print a head map: its heads per coordinate, how well each separates, and the setting it holds for. Loads no weights.
     """
-    found = artifacts.load_heads(heads) if heads else Grounder.from_pretrained(model).heads
-    if found is None:
-        raise NoArtifact(f"{model} has no head map; make one with: glintbox heads calibrate --model {model} --data …")
+    path = file or _own(model)
+    found = artifacts.load_heads(path)
+    if picture:
+        _draw(found, path, picture)
     if as_json:
         results.print_json(to_json(found))
         return
     _print(found)
     for name in ("model", "revision", "model_type", "prompt", "view", "pixels", "moment"):
         results.print(f"{name}: {getattr(found.setting, name)}", soft_wrap=True)
+
+
+def _own(model: str) -> Path:
+    """The head map that grounding with this model would take."""
+    source = embedded.source(model)
+    setting, checkpoint = setting_of(source), Path(source).expanduser()
+    path = artifacts.find(artifacts.HEADS_FILE, setting=setting, checkpoint=checkpoint if checkpoint.is_dir() else None)
+    if path is None:
+        raise NoArtifact(f"{model} has no head map; make one with: glintbox heads calibrate {model}")
+    made = artifacts.load_heads(path).setting
+    here = replace(setting, view=made.view, moment=made.moment)
+    artifacts.require_equal(made, here, what=f"head map in {path}")
+    return path
+
+
+def _draw(found: HeadMap, path: Path, picture: Path) -> None:
+    require_matplotlib()
+    separation = artifacts.load_separation(artifacts.separation_file(path))
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        save_figure(separation_figure(separation, found), picture)
+    except OSError as error:
+        raise BadInput(f"expected a place for the picture that can be written at {picture}, got: {error}") from error
+    errors.print(f"picture written to {picture}", soft_wrap=True)
 
 
 def _print(found: HeadMap) -> None:
@@ -107,6 +165,10 @@ def _print(found: HeadMap) -> None:
     if made:
         groups = f"{made.high} boxes of IoU > {made.tau_high}, {made.low} of 0 < IoU <= {made.tau_low}"
         results.print(f"calibrated on {made.data}: {groups}", soft_wrap=True)
+    if made and made.sampling:
+        drawn = made.sampling
+        how = f"{drawn.n} answers each at temperature {drawn.temperature}, top-p {drawn.top_p}, top-k {drawn.top_k}"
+        results.print(f"{how}, seed {drawn.seed}", soft_wrap=True)
     if made and made.acs_free is not None and made.consensus is not None:
         results.print(
             f"right box (Acc@0.5) on these cases: acs-free {made.acs_free:.1%}, consensus {made.consensus:.1%}; "

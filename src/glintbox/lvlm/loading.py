@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 
-from glintbox.artifacts import REGRESSOR_FILE
 from glintbox.errors import BadContract, BadInput, UnknownName
 from glintbox.lvlm import seams
 from glintbox.lvlm.api import ModelCard
 from glintbox.lvlm.families import Family, family_of
 from glintbox.lvlm.processors import load_processor, pixel_budget
+from glintbox.lvlm.source import Source, model_type_of, opening, source_of
 from glintbox.prompts import PROMPTS
+from glintbox.records import Setting, Watch
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-WEIGHTS = ("*.safetensors", "*.bin")
-SETTINGS = (".json", ".jinja", ".txt", ".model")
-SAMPLED = 1 << 16
-"""Bytes of each of the pieces of a large weights file that go into a folder's hash."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-_DAMAGED = (OSError, ValueError, ImportError, AttributeError, SafetensorError, StrictDataclassError)
-"""What transformers throws at files that are missing, damaged, or in need of a package that is not installed."""
 
 
 class Loaded(NamedTuple):
@@ -47,16 +32,6 @@ class Loaded(NamedTuple):
     family: Family
     card: ModelCard
     prompt: str
-
-
-class Source(NamedTuple):
-    """Where a checkpoint lies and by which id and revision artefacts remember it."""
-
-    place: str
-    settings: Path
-    id: str
-    revision: str
-    commit: str | None
 
 
 def load(
@@ -78,16 +53,39 @@ def load(
         OutOfMemory: the device does not hold the weights.
     """
     place, kind = _device(device), _dtype(dtype)
-    on_hub = _is_hub_name(name_or_folder)
-    source = _hub_source(str(name_or_folder), revision) if on_hub else _folder_source(name_or_folder)
-    family_of(_model_type(source))
-    with _opening("a configuration", source):
-        config = AutoConfig.from_pretrained(source.place, revision=source.commit)
-    with _opening("tokenizer and processor settings", source):
-        processor = load_processor(source.place, config, source.commit)
-    with _opening("weights", source):
+    source = source_of(name_or_folder, revision)
+    config, processor = _settings(source)
+    with opening("weights", source):
         model = _model(source, config, kind if kind != "auto" else _dtype(config.dtype or "auto"))
     return assemble(_moved(model, place, source.id), processor, id=source.id, revision=source.revision)
+
+
+def setting_of(name_or_folder: str | Path, *, revision: str | None = None) -> Setting:
+    """The setting under which a checkpoint's own artefacts hold, as `load` would find it; no weights are loaded.
+
+    Raises:
+        BadInput, UnknownName: as `load`.
+    """
+    source = source_of(name_or_folder, revision)
+    config, processor = _settings(source)
+    return Setting(
+        model=source.id,
+        revision=source.revision,
+        model_type=config.model_type,
+        prompt=_prompt(config),
+        view=Watch().view,
+        pixels=pixel_budget(processor),
+        moment=Watch().moment,
+    )
+
+
+def _settings(source: Source) -> tuple[Any, Any]:
+    """Configuration and processor: everything but the weights."""
+    family_of(model_type_of(source))
+    with opening("a configuration", source):
+        config = AutoConfig.from_pretrained(source.place, revision=source.commit)
+    with opening("tokenizer and processor settings", source):
+        return config, load_processor(source.place, config, source.commit)
 
 
 def assemble(model: Any, processor: Any, *, id: str, revision: str) -> Loaded:
@@ -111,10 +109,16 @@ def assemble(model: Any, processor: Any, *, id: str, revision: str) -> Loaded:
         views=family.view_names,
         pixels=pixel_budget(processor),
     )
-    prompt = getattr(config, "glintbox_prompt", family.prompt)
+    ready = model.eval().requires_grad_(False)
+    return Loaded(ready, processor, processor.tokenizer, family, card, _prompt(config))
+
+
+def _prompt(config: Any) -> str:
+    """The default prompt's name: what the checkpoint names, else its family's."""
+    prompt = getattr(config, "glintbox_prompt", family_of(config.model_type).prompt)
     if prompt not in PROMPTS:
         raise UnknownName("prompt", prompt, PROMPTS)
-    return Loaded(model.eval().requires_grad_(False), processor, processor.tokenizer, family, card, prompt)
+    return str(prompt)
 
 
 def _refuse_unusable(model: Any, processor: Any, id: str) -> None:
@@ -153,76 +157,6 @@ def eos_ids(loaded: Loaded) -> frozenset[int]:
     if not found:
         raise BadContract(f"expected an end-of-text token with {loaded.card.id}, got none")
     return frozenset(found)
-
-
-def _is_hub_name(name: str | Path) -> bool:
-    return isinstance(name, str) and HUB_NAME.fullmatch(name) is not None and not Path(name).expanduser().exists()
-
-
-def _folder_source(name_or_folder: str | Path) -> Source:
-    """A folder; its id does not depend on where it lies: its name and a hash of what is in it."""
-    folder = Path(name_or_folder).expanduser().resolve()
-    if not folder.is_dir():
-        raise BadInput(f"expected a checkpoint folder or a hub name like owner/name, got {str(name_or_folder)!r}")
-    if not (folder / "config.json").is_file():
-        raise BadInput(f"expected a checkpoint folder with a config.json, got {folder}")
-    if not any(_weights(folder)):
-        raise BadInput(f"expected weights (*.safetensors) in {folder}, got none")
-    digest = _fingerprint(folder)
-    return Source(str(folder), folder / "config.json", f"{folder.name}@{digest}", digest, None)
-
-
-def _hub_source(name: str, revision: str | None) -> Source:
-    """A hub name at one commit, so that all files are of the same state; from the cache where there is no network."""
-    try:
-        settings = Path(hf_hub_download(name, "config.json", revision=revision))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"expected {name} on the Hugging Face hub or in its cache, got: {error}") from error
-    commit = settings.parent.name
-    return Source(name, settings, name, commit, commit)
-
-
-def _model_type(source: Source) -> str:
-    try:
-        return str(json.loads(source.settings.read_text())["model_type"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"expected a config.json with a model_type in {source.id}, got {error!r}") from error
-
-
-def _weights(folder: Path) -> Iterator[Path]:
-    """The model's weights; a regressor that lies beside them is none of them."""
-    for pattern in WEIGHTS:
-        yield from sorted(path for path in folder.glob(pattern) if path.name != REGRESSOR_FILE)
-
-
-def _settings(folder: Path) -> Iterator[Path]:
-    """What beside the weights decides answers: configuration, processor, tokenizer, chat template; no artefact."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix in SETTINGS and not path.name.startswith("glintbox_"):
-            yield path
-
-
-def _fingerprint(folder: Path) -> str:
-    """Hash of all that decides answers: settings whole, of weights their size and 64 pieces spread over them."""
-    digest = hashlib.sha1(usedforsecurity=False)
-    for path in _settings(folder):
-        digest.update(path.name.encode() + path.read_bytes())
-    for path in _weights(folder):
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}".encode())
-        with path.open("rb") as file:
-            for piece in range(64):
-                file.seek(piece * size // 64)
-                digest.update(file.read(min(SAMPLED, size // 64 + 1)))
-    return digest.hexdigest()[:12]
-
-
-@contextmanager
-def _opening(part: str, source: Source) -> Iterator[None]:
-    try:
-        yield
-    except _DAMAGED as error:
-        raise BadInput(f"expected {part} of {source.id}, got: {error}") from error
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -54,7 +54,7 @@ def _acs_free(name: str, given: Given) -> Selector:
     if given.headmap is None:
         raise NoArtifact(
             f"{name} needs a head map of this model, got none; make one with: "
-            f"glintbox heads calibrate --model MODEL --data instances.json --images FOLDER"
+            "glintbox heads calibrate MODEL --dataset instances.json --images FOLDER"
         )
     return acs_free(given.headmap, multiple=given.multiple)
 
