@@ -33,7 +33,7 @@ Example output:
   {"bbox_2d": [200, 150, 280, 220], "label": "{query}"},
   {"bbox_2d": [350, 180, 420, 270], "label": "{query}"}
 ]""",
-    "short": "Find every {query} in the image.",
+    "short": "Detect {query} in the image.",  # reads well for a category and for an expression
     # what the families' own cookbooks and model cards ask
     "qwen": "Locate every {query} in the image and output the bbox coordinates in JSON format.",
     "internvl": "Please provide the bounding box coordinate of the region this sentence describes: <ref>{query}</ref>",
