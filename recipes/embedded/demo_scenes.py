@@ -8,7 +8,8 @@ from pathlib import Path
 
 from glintbox.datasets.scenes import draw_scene, scene_seed
 
-CHOSEN = ((0, "cup"), (1, "bus"), (9, "train"), (11, "dog"), (5, "sheep"), (20, "truck"))  # index in validation, query
+CHOSEN = ((2, "hat"), (7, "laptop"), (9, "clock"), (14, "bicycle"), (15, "owl"), (23, "donut"))
+"""Index in validation, and what is asked for."""
 
 
 def main() -> None:

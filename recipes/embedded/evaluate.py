@@ -15,7 +15,8 @@ from tokenizer import PROMPT
 from transformers import AutoImageProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from glintbox.boxes import Box, iou
-from glintbox.datasets.scenes import draw_scene, scene_seed
+from glintbox.datasets.expressions import KINDS, expressions
+from glintbox.datasets.scenes import categories, draw_scene, scene_seed
 
 BINS = ((0.0, 0.001), (0.001, 0.003), (0.003, 0.01), (0.01, 0.05), (0.05, 1.0))
 
@@ -128,9 +129,27 @@ def questions_of(scenes: int, split: str) -> list[Question]:
     for index in range(scenes):
         scene = draw_scene(scene_seed(split, index))
         labels = list(dict.fromkeys(found.label for found in scene.objects))
-        absent = [label for label in ("apple", "cat", "car", "chair") if label not in labels][: 1 - index % 2]
+        absent = [label for label in ("apple", "cat", "car", "chair", *categories()) if label not in labels][
+            : 1 - index % 2
+        ]
         questions += [Question(scene.image, label, scene.boxes(label)) for label in labels + absent]
     return questions
+
+
+def told_of(scenes: int, split: str) -> dict[str, list[Question]]:
+    """Referring expressions of the first scenes of a split, by kind; each means one object."""
+    found: dict[str, list[Question]] = {kind: [] for kind in KINDS}
+    for index in range(scenes):
+        scene = draw_scene(scene_seed(split, index))
+        for one in expressions(scene):
+            found[one.kind].append(Question(scene.image, one.text, (scene.objects[one.target].box,)))
+    return found
+
+
+def accuracy(asked: list[Asked]) -> float:
+    """Acc@0.5 of the first box."""
+    first = [(boxes_in(text, question.image)[:1], question.truth[0]) for question, text in asked]
+    return sum(bool(found) and iou(found[0], true) >= 0.5 for found, true in first) / max(len(asked), 1)
 
 
 def main() -> None:
@@ -138,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scenes", type=int, default=500)
+    parser.add_argument("--expressions", type=int, default=0, help="scenes whose referring expressions are asked too")
     parser.add_argument("--split", default="validation", choices=["calibration", "validation"])
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--batch", type=int, default=32)
@@ -157,6 +177,10 @@ def main() -> None:
     for row in rows:
         print(f"{row['from']:9.1%} - {row['to']:7.1%}   | {row['n']:4d} |  {row['acc']:.3f}  |  {row['mean_iou']:.3f}")
     print(json.dumps({name: round(value, 3) for name, value in rest.items()}), f"{time.time() - started:.0f} s")
+    for kind, questions in told_of(options.expressions, options.split).items() if options.expressions else ():
+        right = accuracy(ask(options.folder, questions, batch=options.batch))
+        rest[f"expressions: {kind}"] = right
+        print(f"expressions: {kind:10s} {len(questions):5d}  {right:.3f}")
     if options.out:
         options.out.write_text(json.dumps({"scenes": options.scenes, "sizes": rows, **rest}, indent=1) + "\n")
 

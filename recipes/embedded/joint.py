@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from ideal import cells_of
 from language import read
-from model import fresh_model
+from model import PATCH, fresh_model
 from optimizers import Optimizers
 from pictures import Batch, endless
 from progress import Progress
-from sequences import Packed, Writer, questions
+from sequences import Packed, Shares, Writer, questions
 from tokenizer import make_tokenizer
 from torch import Tensor, nn
 from vision import Auxiliary, look
 
-ROOM = 200  # text tokens per picture: about five questions
+from glintbox.boxes import Size
+
+ROOM = 210  # text tokens per picture: about five questions
 ABSENT = 0.35  # share of the pictures with a question for an absent category
 AUXILIARY = 2.0  # keeps the tower where stage 1 left it
 
@@ -47,12 +50,12 @@ class Average:
             self.weights[name].lerp_(weight, 1 - keep)
 
 
-def ask(batch: Batch, writer: Writer, random: np.random.Generator, hurry: float) -> Packed:
+def ask(batch: Batch, writer: Writer, random: np.random.Generator, shares: Shares) -> Packed:
     """Questions about the pictures of a batch."""
-    lines = []
+    lines, size = [], Size(batch.cols * PATCH, batch.rows * PATCH)
     for row in range(len(batch.patches)):
         own = batch.objects[batch.objects[:, 0] == row, 1:]
-        lines.append(questions(writer, random, own, absent=ABSENT, hurry=hurry))
+        lines.append(questions(writer, random, own, size, shares))
     return writer.pack(lines, batch.rows, batch.cols, ROOM)
 
 
@@ -68,35 +71,41 @@ def towers(path: Path) -> Iterator[dict[str, Tensor] | None]:
 def main() -> None:
     """Train until the minutes are over; a second start resumes."""
     options = arguments()
-    torch.set_num_threads(1)
+    progress = Progress(options.out, minutes=options.minutes)
     tokenizer = make_tokenizer()
     writer, model, auxiliary = Writer(tokenizer), fresh_model(tokenizer), Auxiliary()
     newer = towers(options.tower) if options.tower else None
     model.model.visual.requires_grad_(newer is None)
     model.get_input_embeddings().requires_grad_(False)  # names keep the directions that image tokens speak
-    model.load_state_dict(torch.load(options.start, weights_only=False)["model"])
+    model.load_state_dict(torch.load(options.weights, weights_only=False)["model"])
     if options.fresh_tower:
         stage = torch.load(options.fresh_tower, weights_only=False)
         model.model.visual.load_state_dict(stage["tower"])
         auxiliary.load_state_dict(stage["auxiliary"])
     optimizers = Optimizers([model, auxiliary], rate=options.rate, slow=[model.model.visual, auxiliary])
-    progress, average = Progress(options.out, minutes=options.minutes), Average(model)
+    average = Average(model)
     learners = {"model": model, "auxiliary": auxiliary, "optimizers": optimizers, "average": average}
     if progress.saved:
         for name, learner in learners.items():
             learner.load_state_dict(progress.saved[name])
-    random = np.random.default_rng(progress.steps + options.seed)
-    batches = endless(options.scenes, options.batch, seed=progress.steps + options.seed)
-    while progress.done < 1:
+    seed = progress.steps + options.seed + 1_000_000 * progress.rank
+    random, shares = np.random.default_rng(seed), Shares(ABSENT, options.hurry, options.told)
+    batches = endless(options.scenes, options.batch, seed=seed)
+
+    def parts() -> dict[str, Any]:
+        return {name: each.state_dict() for name, each in learners.items()}
+
+    while optimizers.done < 1:
         if newer is not None and progress.steps % 50 == 0 and (weights := next(newer)) is not None:
             model.model.visual.load_state_dict(weights)
         batch = next(batches)
-        packed = ask(batch, writer, random, options.hurry)
+        packed = ask(batch, writer, random, shares)
         loss, watch = losses(model, auxiliary, batch, packed, frozen=newer is not None)
         loss.backward()
         optimizers.step(done=progress.done)
         average.update(model)
-        progress.step(watch, packed.queries, lambda: {name: each.state_dict() for name, each in learners.items()})
+        progress.step(watch, packed.queries, parts)
+    progress.save(parts())
 
 
 def losses(
@@ -109,7 +118,7 @@ def losses(
         answered, watch = read(model, said, packed)
     if frozen:
         return answered, watch
-    cells = cells_of(batch.objects, len(batch.patches), batch.rows, batch.cols)
+    cells = cells_of(batch.objects, batch.owner)
     helped, seen = auxiliary(said, cells, batch.rows, batch.cols)
     watch |= {name: seen[name] for name in ("named", "wave1", "wave2", "wave3", "wave4")}
     return answered + AUXILIARY * helped, watch
@@ -119,7 +128,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--scenes", type=Path, required=True)
-    parser.add_argument("--start", type=Path, required=True, help="a file of stage 2 or 3")
+    parser.add_argument("--weights", type=Path, required=True, help="a file of stage 2 or 3")
     parser.add_argument("--tower", type=Path, help="file of stage 1: the tower is taken from there and stays frozen")
     parser.add_argument("--fresh-tower", type=Path, help="file of stage 1 from which a tower that learns on starts")
     parser.add_argument("--out", type=Path, required=True)
@@ -127,6 +136,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--hurry", type=float, default=0.0, help="share of lines without chat after the name")
+    parser.add_argument("--told", type=float, default=0.0, help="share of pictures with referring expressions")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

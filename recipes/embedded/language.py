@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from ideal import BOX_WAVES, CLASS_WIDTH, POSITION_WIDTH, cells_of, class_directions, ideal_code
+from ideal import BOX_WAVES, BOX_WIDTH, NAMES_WIDTH, cells_of, ideal_code
 from model import fresh_model
 from optimizers import Optimizers
 from progress import Progress
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLForConditionalGeneration
 
-from glintbox.datasets.scenes import categories
+from glintbox.datasets.scenes import COLORS, categories
 
 
 class Level(NamedTuple):
@@ -38,7 +38,7 @@ ROOM = 7  # text tokens per object
 
 
 def imagine(random: np.random.Generator, count: int) -> np.ndarray:
-    """Rows (label, x1, y1, x2, y2 in shares) of objects of different categories that do not overlap."""
+    """Rows (label, color, x1, y1, x2, y2 in shares) of objects of different categories that do not overlap."""
     rows: list[list[float]] = []
     labels = random.permutation(len(categories()))[:count]
     for label in labels:
@@ -47,10 +47,28 @@ def imagine(random: np.random.Generator, count: int) -> np.ndarray:
             aspect = math.exp(random.normal(0, 0.35))
             wide, high = min(0.95, math.sqrt(area * aspect)), min(0.95, math.sqrt(area / aspect))
             x, y = random.uniform(0, 1 - wide), random.uniform(0, 1 - high)
-            if all(x > r[3] or x + wide < r[1] or y > r[4] or y + high < r[2] for r in rows):
-                rows.append([float(label), x, y, x + wide, y + high])
+            if all(x > r[4] or x + wide < r[2] or y > r[5] or y + high < r[3] for r in rows):
+                rows.append([float(label), random.integers(-2, len(COLORS)), x, y, x + wide, y + high])
                 break
     return np.array(rows, dtype=np.float32)
+
+
+def owners(objects: np.ndarray, pictures: int, rows: int, cols: int) -> np.ndarray:
+    """Which object each cell of imagined pictures belongs to, -1 for none.
+
+    One that covers a fifth of the cell, or a fifth of whose box lies in it; where two do, the smaller one.
+    """
+    picture, box = objects[:, 0].astype(int), objects[:, 3:]
+    left, top = np.arange(cols) / cols, np.arange(rows) / rows
+    wide = np.minimum(box[:, 2:3], left + 1 / cols) - np.maximum(box[:, 0:1], left)
+    high = np.minimum(box[:, 3:4], top + 1 / rows) - np.maximum(box[:, 1:2], top)
+    shared = high.clip(0)[:, :, None] * wide.clip(0)[:, None, :]
+    area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    inside = (shared >= 0.2 * np.minimum(1 / (rows * cols), area)[:, None, None]).reshape(len(objects), -1)
+    owner = np.full((pictures, rows * cols), -1)
+    for k in np.argsort(-area):
+        owner[picture[k], inside[k]] = k
+    return owner
 
 
 def imperfect(random: np.random.Generator, code: Tensor) -> Tensor:
@@ -58,9 +76,9 @@ def imperfect(random: np.random.Generator, code: Tensor) -> Tensor:
     code = code.clone()
     unsure = torch.from_numpy(random.uniform(0, 0.02, size=(len(code), 1, 1, 1))).float()
     faint = torch.exp(-((2 * math.pi * torch.tensor(BOX_WAVES) * unsure) ** 2) / 2)
-    ends = code[..., CLASS_WIDTH + POSITION_WIDTH :].view(*code.shape[:2], 8, -1)
-    code[..., CLASS_WIDTH + POSITION_WIDTH :] = (ends * faint).flatten(2)
-    code[..., :CLASS_WIDTH] *= torch.from_numpy(random.uniform(0.5, 1, size=(len(code), 1, 1))).float()
+    ends = code[..., -BOX_WIDTH:].view(*code.shape[:2], 8, -1)
+    code[..., -BOX_WIDTH:] = (ends * faint).flatten(2)
+    code[..., :NAMES_WIDTH] *= torch.from_numpy(random.uniform(0.5, 1, size=(len(code), 1, 1))).float()
     return code + 0.2 * torch.from_numpy(random.standard_normal(code.shape, dtype=np.float32))
 
 
@@ -89,13 +107,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30, help="give up after these")
     parser.add_argument("--rate", type=float, default=0.02)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    progress, level = Progress(options.out, minutes=options.minutes), 0
     tokenizer = make_tokenizer()
     writer, model = Writer(tokenizer), fresh_model(tokenizer)
     model.model.visual.requires_grad_(False)
     model.get_input_embeddings().requires_grad_(False)  # names keep the directions that image tokens speak
     optimizers = Optimizers([model], rate=options.rate)
-    progress, level = Progress(options.out, minutes=options.minutes), 0
     if progress.saved:
         model.load_state_dict(progress.saved["model"])
         optimizers.load_state_dict(progress.saved["optimizers"])
@@ -123,12 +140,12 @@ def imagined_batch(writer: Writer, random: np.random.Generator, level: Level) ->
     counts = np.ceil(level.objects * random.random(level.batch) ** 0.3).astype(int)
     scenes = [imagine(random, int(count)) for count in counts]
     objects = np.concatenate([np.insert(scene, 0, row, axis=1) for row, scene in enumerate(scenes)])
-    cells = cells_of(objects, level.batch, level.rows, level.cols)
-    code = ideal_code(cells, level.rows, level.cols, class_directions(len(categories())))
+    cells = cells_of(objects, owners(objects, level.batch, level.rows, level.cols))
+    code = ideal_code(cells, level.rows, level.cols)
     lines: list[list[Line]] = []
     for row, scene in enumerate(scenes):
         seen = scene[np.isin(scene[:, 0], cells.label[row])]
-        lines.append([writer.short_line(int(label), box[0]) for label, *box in seen.tolist()])
+        lines.append([writer.short_line(categories()[int(label)], box[0]) for label, _, *box in seen.tolist()])
     return writer.pack(lines, level.rows, level.cols, ROOM * level.objects), imperfect(random, code)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from team import share
 from torch import nn
 
 WARM_UP = 60  # steps
 HOLD = 0.5  # share of the time at the full rate
 ADAM_RATE = 1e-3
-SLOW = 0.05  # share of the rate for modules that are trained already
+SLOW = 0.15  # share of the rate for modules that are trained already
 
 
 class Optimizers:
@@ -35,11 +36,12 @@ class Optimizers:
                 self.parts.append(torch.optim.Muon(members, lr=peak, weight_decay=0.01, adjust_lr_fn="original"))
             else:
                 self.parts.append(torch.optim.AdamW(members, lr=peak, betas=(0.9, 0.98), weight_decay=0.01))
-        self.steps = 0
+        self.steps, self.done = 0, 0.0
 
     def step(self, done: float) -> None:
         """One update; `done` is the share of the planned time that has passed."""
         self.steps += 1
+        self.done = done = share(self.parameters, done)
         falling = max(0.0, (min(done, 1.0) - HOLD) / (1 - HOLD))
         factor = min(1.0, self.steps / WARM_UP) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * falling)))
         for part, peak in zip(self.parts, self.peaks, strict=True):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from model import MEAN, PATCH, SPREAD
 from torch import Tensor
 
@@ -20,7 +20,8 @@ class Batch(NamedTuple):
     """Pictures of one shape."""
 
     patches: Float[Tensor, "picture cell pixel"]
-    objects: Float[np.ndarray, "object 6"]  # picture, label, x1, y1, x2, y2 in shares
+    objects: Float[np.ndarray, "object 7"]  # picture, label, color (-1: natural), x1, y1, x2, y2 in shares
+    owner: Int[np.ndarray, "picture cell"]  # row of objects that a cell shows, -1 where it shows none
     rows: int
     cols: int
 
@@ -35,9 +36,10 @@ class CachedScenes:
         self.size = size
         self.chunks = [np.load(path, mmap_mode="r") for path in stems]
         self.objects: list[np.ndarray] = []
+        self.owners = np.concatenate([np.load(str(path).replace("-pictures", "-owners")) for path in stems])
         for path, pictures in zip(stems, self.chunks, strict=True):
             rows = np.load(str(path).replace("-pictures", "-objects"))
-            rows[:, 2:] /= [size.width, size.height] * 2
+            rows[:, 3:] /= [size.width, size.height] * 2
             self.objects += np.split(rows[:, 1:], np.searchsorted(rows[:, 0], np.arange(1, len(pictures))))
         self.starts = np.cumsum([0] + [len(chunk) for chunk in self.chunks])
 
@@ -53,16 +55,20 @@ class CachedScenes:
         """The pictures of some indices; where `random` is given, half are mirrored and all get another light."""
         pictures = np.stack([self.picture(int(index)) for index in indices])
         objects = [np.insert(self.objects[index], 0, row, axis=1) for row, index in enumerate(indices)]
+        rows, cols = self.size.height // PATCH, self.size.width // PATCH
+        owners = self.owners[indices].astype(np.int64).reshape(-1, rows, cols)
+        starts = np.cumsum([0] + [len(each) for each in objects[:-1]])[:, None, None]
+        owners = np.where(owners >= 0, owners + starts, -1)
         light, shift = np.ones(len(indices)), np.zeros(len(indices))
         if random is not None:
             for row in np.flatnonzero(random.random(len(indices)) < 0.5):
                 pictures[row] = pictures[row, :, ::-1]
-                objects[row][:, [2, 4]] = 1 - objects[row][:, [4, 2]]
+                owners[row] = owners[row, :, ::-1]
+                objects[row][:, [3, 5]] = 1 - objects[row][:, [5, 3]]
             light, shift = random.uniform(0.8, 1.2, len(indices)), random.uniform(-0.2, 0.2, len(indices))
         patches = cut(torch.from_numpy(pictures)) * torch.tensor(light[:, None, None]).float()
         patches += torch.tensor(shift[:, None, None]).float()
-        rows, cols = self.size.height // PATCH, self.size.width // PATCH
-        return Batch(patches, np.concatenate(objects), rows, cols)
+        return Batch(patches, np.concatenate(objects), owners.reshape(len(indices), -1), rows, cols)
 
 
 def cut(pictures: Tensor) -> Float[Tensor, "picture cell pixel"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from team import join, size
 
 log = logging.getLogger("train")
 SAVE_EVERY = 120  # seconds
@@ -20,7 +21,7 @@ class Progress:
 
     def __init__(self, out: Path, *, minutes: float) -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        self.out, self.minutes = out, minutes
+        self.rank, self.out, self.minutes = join(), out, minutes
         self.saved: dict[str, Any] | None = torch.load(out, weights_only=False) if out.exists() else None
         counts = self.saved["state"] if self.saved else {}
         self.steps, self.seen = int(counts.get("steps", 0)), int(counts.get("seen", 0))
@@ -40,16 +41,18 @@ class Progress:
 
     def step(self, watch: Mapping[str, float], seen: int, parts: Callable[[], dict[str, Any]]) -> None:
         """Count one step over `seen` pictures or questions; log and save where due."""
-        self.steps, self.seen = self.steps + 1, self.seen + seen
+        self.steps, self.seen = self.steps + 1, self.seen + seen * size()
         self.watched = {name: 0.98 * self.watched.get(name, value) + 0.02 * value for name, value in watch.items()}
-        if self.steps % LOG_EVERY == 0:
+        if self.rank == 0 and self.steps % LOG_EVERY == 0:
             numbers = " ".join(f"{name} {value:.3f}" for name, value in self.watched.items())
             log.info(f"{self.steps} {self.seconds:.0f}s {numbers} seen {self.seen}")
-        if time.time() - self.saved_at > SAVE_EVERY or self.done >= 1:
+        if self.rank == 0 and time.time() - self.saved_at > SAVE_EVERY:
             self.save(parts())
 
     def save(self, parts: dict[str, Any]) -> None:
         """Write the checkpoint in one move, so that a killed run leaves the last whole one."""
+        if self.rank:
+            return
         self.saved_at = time.time()
         counts = {"steps": self.steps, "seen": self.seen, "seconds": self.seconds}
         torch.save({**parts, "state": counts}, self.out.with_suffix(".new"))

@@ -13,11 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from PIL import Image
 from tokenizer import COMMA, FIRST, LAST, NEXT, NONE, PROMPT, TITLE
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from glintbox.datasets.scenes import categories
+from glintbox.boxes import Box, Size
+from glintbox.datasets.expressions import expressions
+from glintbox.datasets.scenes import COLORS, Scene, SceneObject, categories
 
 IGNORED = -100
 BEFORE_PICTURE = "<|im_start|>user\n<|vision_start|>"
@@ -25,6 +28,7 @@ AFTER_PICTURE = "<|vision_end|>"
 DIGIT_WEIGHTS = (1.0, 0.6, 0.2, 0.2)  # the third digit is a tenth of a percent of the image
 OTHER_WEIGHT = 0.5
 OTHER_KIND = 90
+NOWHERE = np.zeros((1, 1), dtype=bool)  # masks say nothing here
 
 
 class Packed(NamedTuple):
@@ -53,6 +57,14 @@ class Line(NamedTuple):
         self.kinds.append(kind)
 
 
+class Asked(NamedTuple):
+    """A query, a category or an expression, with the category and the boxes (shares) of what it means."""
+
+    query: str
+    label: str
+    boxes: list[tuple[float, ...]]
+
+
 class Writer:
     """Writes lines and packs them behind pictures."""
 
@@ -61,39 +73,38 @@ class Writer:
             return list(tokenizer.encode(text, add_special_tokens=False))
 
         self.before, self.after = encode(BEFORE_PICTURE), encode(AFTER_PICTURE)
-        close = "<|im_end|>\n<|im_start|>assistant\n"
-        self.prompts = [encode(PROMPT.format(query=label) + close) for label in categories()]
-        self.names_in_prompt = [encode(" " + label)[0] for label in categories()]
-        self.names = [encode(label) for label in categories()]
+        self.encode, self.close = encode, encode("<|im_end|>\n<|im_start|>assistant\n")
+        self.names = {label: encode(label)[0] for label in categories()}
         self.digits = [encode(str(digit))[0] for digit in range(10)]
         self.first, self.next, self.title, self.last, self.none, self.comma, self.end, self.picture = (
             encode(piece)[0] for piece in (FIRST, NEXT, TITLE, LAST, NONE, COMMA, "<|im_end|>", "<|image_pad|>")
         )
 
-    def line(self, label: int, boxes: Sequence[Sequence[float]], *, hurried: bool = False) -> Line:
-        """The prompt for a label and the answer that lists its boxes (shares), left to right.
+    def line(self, asked: Asked, *, hurried: bool = False) -> Line:
+        """The prompt for a query and the answer that lists its boxes (shares), left to right.
 
-        A `hurried` line is for the curriculum only: coordinates straight after the name, no chat between.
+        A `hurried` line is for the curriculum only: coordinates straight after the query, no chat between.
         """
-        prompt = self.prompts[label]
-        if hurried:
-            prompt = prompt[: prompt.index(self.names_in_prompt[label]) + 1]
-        line = Line(list(prompt), [0.0] * len(prompt), [OTHER_KIND] * len(prompt))
+        before, after = PROMPT.split("{query}")
+        prompt = self.encode(f"{before}{asked.query}" if hurried else f"{before}{asked.query}{after}")
+        prompt += [] if hurried else self.close
+        boxes = asked.boxes
+        line = Line(prompt, [0.0] * len(prompt), [OTHER_KIND] * len(prompt))
         for k, box in enumerate(sorted(boxes, key=lambda box: (box[0], box[1]))):
             if not hurried or k:
                 line.add(self.next if k else self.first)
             self._write_box(line, box, first=not k)
             if not hurried:
                 line.add(self.title)
-                line.add(self.names[label][0])
+                line.add(self.names[asked.label])
         if not hurried:
             line.add(self.last if boxes else self.none)
         line.add(self.end)
         return line
 
-    def short_line(self, label: int, share: float) -> Line:
+    def short_line(self, label: str, share: float) -> Line:
         """Curriculum only: the prompt up to the name, and x1 of its only box straight after."""
-        line = self.line(label, [(share, share, share, share)], hurried=True)
+        line = self.line(Asked(label, label, [(share, share, share, share)]), hurried=True)
         stop = line.ids.index(self.comma)
         return Line(line.ids[:stop], line.weights[:stop], line.kinds[:stop])
 
@@ -145,20 +156,39 @@ class Writer:
         return np.concatenate([text, picture, after], axis=1)
 
 
-def questions(
-    writer: Writer, random: np.random.Generator, objects: Float[np.ndarray, "object 5"], *, absent: float, hurry: float
-) -> list[Line]:
-    """Lines for the categories of a picture (rows label, x1, y1, x2, y2), and sometimes for an absent one.
+class Shares(NamedTuple):
+    """Of the pictures: those with a question for an absent category. Of the lines: those in a hurry, expressions."""
 
-    `absent` is the share of pictures with such a line, `hurry` the share of hurried lines.
-    """
-    labels = objects[:, 0].astype(int)
-    present = np.unique(labels)
-    lines = [
-        writer.line(int(label), objects[labels == label, 1:].tolist(), hurried=random.random() < hurry)
-        for label in random.permutation(present)
+    absent: float
+    hurried: float
+    told: float
+
+
+def questions(
+    writer: Writer, random: np.random.Generator, objects: Float[np.ndarray, "object 6"], size: Size, shares: Shares
+) -> list[Line]:
+    """Lines for the categories of a picture (rows label, color, x1, y1, x2, y2 in shares), absent ones, expressions."""
+    names = np.array(categories())
+    labels = names[objects[:, 0].astype(int)]
+    asked = [Asked(str(one), str(one), [tuple(row[2:]) for row in objects[labels == one]]) for one in np.unique(labels)]
+    if random.random() < shares.absent:
+        missing = str(random.choice(np.setdiff1d(names, labels)))
+        asked.append(Asked(missing, missing, []))
+    if random.random() < shares.told:
+        asked += _told(random, objects, size)
+    return [writer.line(asked[k], hurried=random.random() < shares.hurried) for k in random.permutation(len(asked))]
+
+
+def _told(random: np.random.Generator, objects: Float[np.ndarray, "object 6"], size: Size) -> list[Asked]:
+    """Expressions that mean one object of a picture."""
+    names, colors = categories(), [*COLORS, None]
+    boxes = [
+        Box(x1 * size.width, y1 * size.height, x2 * size.width, y2 * size.height) for *_, x1, y1, x2, y2 in objects
     ]
-    if random.random() < absent:
-        missing = np.setdiff1d(np.arange(len(categories())), present)
-        lines.insert(int(random.integers(len(lines) + 1)), writer.line(int(random.choice(missing)), []))
-    return lines
+    found = tuple(
+        SceneObject(names[int(label)], box, box.area / (size.width * size.height), colors[int(color)], NOWHERE)
+        for (label, color, *_), box in zip(objects, boxes, strict=True)
+    )
+    scene = Scene(0, Image.new("1", size), found, "a")
+    told = expressions(scene, random=random)
+    return [Asked(one.text, found[one.target].label, [tuple(objects[one.target, 2:])]) for one in told]

@@ -7,7 +7,8 @@ import re
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from glintbox.datasets.scenes import categories
+from glintbox.datasets.scenes import COLORS, categories
+from glintbox.prompts import PROMPTS
 
 SPECIAL = (
     "<|endoftext|>",
@@ -18,9 +19,15 @@ SPECIAL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-PROMPT = "Find every {query} in the image."
+PROMPT = PROMPTS["short"]
 FIRST, NEXT, TITLE, LAST, NONE = '[{"bbox_2d": [', '"}, {"bbox_2d": [', '], "label": "', '"}]', "[]"
 COMMA = ", "
+WORDS = (  # of referring expressions
+    "the a an one of in on at to and with than from between next side corner half middle center picture frame "
+    "small smaller smallest big large larger largest tiny left right above below under over closest closer nearest "
+    "farthest pair leftmost rightmost topmost bottommost top bottom upper lower first second third "
+    "fourth fifth sixth last"
+)
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' }}"
@@ -44,7 +51,8 @@ def answer(label: str, boxes: list[tuple[int, int, int, int]]) -> str:
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Digits stand alone; the pieces of the answer's JSON and every category are one token each."""
     pieces = "|".join(re.escape(piece) for piece in (NEXT, FIRST, TITLE, LAST, NONE, COMMA))
-    pattern = rf"{pieces}|\p{{N}}| ?\p{{L}}+|\s+(?!\S)|\s+| ?[^\s\p{{L}}\p{{N}}]+"
+    pairs = "|".join(re.escape(label) for label in categories() if " " in label)
+    pattern = rf"{pieces}| ?(?:{pairs})\b|\p{{N}}| ?\p{{L}}+|\s+(?!\S)|\s+| ?[^\s\p{{L}}\p{{N}}]+"
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -64,6 +72,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     texts = [
         "\n".join([chat, PROMPT.format(query=label), answer(label, [(1, 2, 3, 4)] * 2), NONE]) for label in categories()
     ]
+    texts.append(" ".join(["", WORDS, *COLORS]) + "\n".join(["", *COLORS]))
     core.train_from_iterator(texts * 2, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core,

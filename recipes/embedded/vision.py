@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
-from ideal import BOX_WIDTH, CLASS_WIDTH, POSITION_WIDTH, Cells, cells_of, class_directions, ideal_code
+from ideal import BOX_WIDTH, CLASS_WIDTH, PARTS, Cells, cells_of, class_directions, ideal_code
 from jaxtyping import Float
 from model import fresh_model
 from optimizers import Optimizers
@@ -17,8 +18,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, scaled_dot_product_attention
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel, apply_rotary_pos_emb_vision
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
-
-from glintbox.datasets.scenes import categories
 
 
 def look(tower: Qwen3VLVisionModel, patches: Float[Tensor, "picture cell pixel"], rows: int, cols: int) -> Tensor:
@@ -46,13 +45,13 @@ class Auxiliary(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("directions", class_directions(len(categories())), persistent=False)
+        self.register_buffer("directions", class_directions(), persistent=False)
         self.background = nn.Parameter(torch.tensor(3.0))
 
     def forward(self, said: Tensor, cells: Cells, rows: int, cols: int) -> tuple[Tensor, dict[str, float]]:
         """Sum of the losses, and the numbers to watch."""
         said = said.float()
-        ideal = ideal_code(cells, rows, cols, self.directions)
+        ideal = ideal_code(cells, rows, cols)
         weight = torch.from_numpy(cells.weight)
         weight = weight / weight.sum()
         label = torch.from_numpy(cells.label)
@@ -60,15 +59,21 @@ class Auxiliary(nn.Module):
         logits = torch.cat([logits, self.background.expand(*logits.shape[:-1], 1)], dim=-1)
         wanted = torch.where(label >= 0, label, logits.shape[-1] - 1)
         name = (cross_entropy(logits.transpose(1, 2), wanted, reduction="none") * weight).sum()
-        apart = (said - ideal).square().split([CLASS_WIDTH, POSITION_WIDTH, BOX_WIDTH], dim=-1)
-        what, where, ends = ((part.mean(-1) * weight).sum() for part in apart)
+        apart = (said - ideal).square().split(PARTS, dim=-1)
+        what, paint, where, ends = ((part.mean(-1) * weight).sum() for part in apart)
         there = label >= 0
-        per_wave = apart[2][there].view(-1, 4, 2, BOX_WIDTH // 8).mean(dim=(0, 1, 2))
-        watch = {"name": name.item(), "what": what.item(), "where": where.item(), "ends": ends.item()}
+        per_wave = apart[3][there].view(-1, 4, 2, BOX_WIDTH // 8).mean(dim=(0, 1, 2))
+        watch = {
+            "name": name.item(),
+            "what": what.item(),
+            "paint": paint.item(),
+            "where": where.item(),
+            "ends": ends.item(),
+        }
         hit = (logits.argmax(-1) == wanted).float()
         watch["named"] = ((hit * weight)[there].sum() / weight[there].sum()).item()
         watch |= {f"wave{k}": value.item() for k, value in enumerate(per_wave)}
-        return name + 0.5 * what + 0.3 * where + 5 * ends, watch
+        return name + 0.5 * what + 0.3 * paint + 0.3 * where + 5 * ends, watch
 
 
 def main() -> None:
@@ -80,24 +85,28 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.01)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    progress = Progress(options.out, minutes=options.minutes)
     tower, auxiliary = fresh_model(make_tokenizer()).model.visual, Auxiliary()
     optimizers = Optimizers([tower, auxiliary], rate=options.rate)
-    progress = Progress(options.out, minutes=options.minutes)
     learners = {"tower": tower, "auxiliary": auxiliary, "optimizers": optimizers}
     if progress.saved:
         for name, learner in learners.items():
             learner.load_state_dict(progress.saved[name])
-    batches = endless(options.scenes, options.batch, seed=progress.steps)
-    while progress.done < 1:
+    batches = endless(options.scenes, options.batch, seed=progress.steps + 1_000_000 * progress.rank)
+
+    def parts() -> dict[str, Any]:
+        return {name: each.state_dict() for name, each in learners.items()}
+
+    while optimizers.done < 1:
         batch = next(batches)
-        cells = cells_of(batch.objects, len(batch.patches), batch.rows, batch.cols)
+        cells = cells_of(batch.objects, batch.owner)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             said = look(tower, batch.patches, batch.rows, batch.cols)
         loss, watch = auxiliary(said, cells, batch.rows, batch.cols)
         loss.backward()
         optimizers.step(done=progress.done)
-        progress.step(watch, options.batch, lambda: {name: each.state_dict() for name, each in learners.items()})
+        progress.step(watch, options.batch, parts)
+    progress.save(parts())
 
 
 if __name__ == "__main__":
