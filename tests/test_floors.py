@@ -15,7 +15,7 @@ FLOORS = {
     3: "maps parsing prompts metrics store regressor artifacts runs draw datasets",
     4: "lvlm selectors",
     5: "collect localize training analysis calibrate",
-    6: "ground evaluate exports",
+    6: "ground evaluate rivals compare tables draw_report draw_gallery exports",
     7: "cli web",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
