@@ -1,7 +1,7 @@
 """Make the two sprite atlases of the scenes from open emoji art (run once; the atlases are shipped).
 
 Style a: Noto Color Emoji (a font) and Fluent Emoji 3D (pictures). Style b: Twemoji (SVG, needs `pip install resvg-py`).
-recipes/embedded/README.md says where each comes from.
+src/glintbox/datasets/sprites.LICENSE.txt says where each comes from.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import math
 
 import torch
 from ideal import CLASS_WIDTH, NAMES_WIDTH, WIDTH, class_directions, color_directions, waves
-from jaxtyping import Float
 from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
@@ -72,9 +71,6 @@ def fresh_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Qwen3VLFor
             if weight.ndim == 2 and "embed" not in name:
                 nn.init.normal_(weight, std=weight.shape[1] ** -0.5 * (0.35 if _ends_a_branch(name) else 1.0))
         model.model.visual.pos_embed.weight.copy_(position_table())
-        filters = model.model.visual.patch_embed.proj
-        filters.weight.copy_(cosines().view_as(filters.weight))
-        filters.bias.zero_()
         words = model.get_input_embeddings().weight
         nn.init.normal_(words, std=0.7)
         for label, direction in zip(categories(), class_directions(), strict=True):
@@ -100,26 +96,6 @@ def rows_of(tokenizer: PreTrainedTokenizerFast, name: str) -> tuple[int, int]:
 def _ends_a_branch(name: str) -> bool:
     """Whether a matrix writes into the residual stream (started smaller, so that depth starts near the identity)."""
     return any(part in name for part in ("o_proj", "down_proj", "attn.proj", "linear_fc2")) and "merger" not in name
-
-
-def cosines() -> Float[torch.Tensor, "filter 3*{PATCH}*{PATCH}"]:
-    """First filters of the patch embedding: the slowest cosines of a patch, 128 of its light, 64 each of two colours.
-
-    Higher frequencies are as much stronger as they are rarer in pictures, so that all filters answer about alike.
-    """
-    steps = torch.arange(PATCH)
-    wave = torch.cos(math.pi / PATCH * (steps + 0.5) * steps[:, None])
-    wave = wave / wave.norm(dim=1, keepdim=True)
-    down, right = (axis.flatten() for axis in torch.meshgrid(steps, steps, indexing="ij"))
-    frequency = torch.hypot(down.float(), right.float())
-    channels = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 2.0, -1.0]])
-    filters = []
-    channels = channels / channels.norm(dim=1, keepdim=True) / torch.tensor([[12.0], [6.0], [6.0]])
-    for channel, count in zip(channels, (128, 64, 64), strict=True):
-        for k in frequency.argsort()[:count].tolist():
-            plane = torch.outer(wave[down[k]], wave[right[k]]) * (1 + frequency[k]) ** 1.2
-            filters.append((channel[:, None, None] * plane).flatten())
-    return torch.stack(filters)
 
 
 def position_table() -> torch.Tensor:
