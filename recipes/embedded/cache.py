@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--split", default="train")
-    parser.add_argument("--scenes", type=int, default=36_000)
+    parser.add_argument("--scenes", type=int, default=60_000)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

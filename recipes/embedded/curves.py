@@ -10,25 +10,27 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+BOX = ("x1", "y1", "x2", "y2", "x1'", "y1'")
 STAGES = {
-    "vision": ("stage 1: tower alone", ("name", "wave1", "wave2", "wave3", "wave4")),
-    "language": ("stage 2: ideal codes, x1 after the name", ("x1", "x1'")),
-    "reading": ("stage 3: what the tower says", ("x1", "y1", "x2", "y2", "x1'")),
-    "joint": ("stage 4: both together", ("x1", "y1", "x2", "y2", "x1'", "name", "wave3", "wave4")),
+    "vision-boxes": ("stage 1: tower, whole boxes", ("name", "wave1", "wave2", "wave3", "wave4")),
+    "vision-edges": ("tower, edges in reach", ("name", "wave1", "wave2", "wave3", "wave4")),
+    "vision-fresh": ("tower, fresh scenes", ("name", "wave1", "wave2", "wave3", "wave4")),
+    "language": ("stage 2: few ideal cells", ("at once", *BOX)),
+    "ideal": ("stage 3: ideal codes of scenes", BOX),
+    "joint": ("stage 4: tower and language model", BOX),
 }
 
 
-def read(path: Path) -> tuple[list[float], dict[str, list[float]]]:
-    """Minutes and every number of a log."""
-    minutes: list[float] = []
-    curves: dict[str, list[float]] = {}
+def read(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Every number of a log, with its minute."""
+    curves: dict[str, list[tuple[float, float]]] = {}
     for line in path.read_text().splitlines():
-        words = line.split()
-        minutes.append(float(words[1].rstrip("s")) / 60)
+        words = line.replace("at once", "at_once").split()
+        minute = float(words[1].rstrip("s")) / 60
         for name, value in zip(words[2::2], words[3::2], strict=False):
             if value.replace(".", "").isdigit():
-                curves.setdefault(name, []).append(float(value))
-    return minutes, curves
+                curves.setdefault(name.replace("_", " "), []).append((minute, float(value)))
+    return curves
 
 
 def main() -> None:
@@ -37,15 +39,15 @@ def main() -> None:
     parser.add_argument("logs", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "curves.png")
     options = parser.parse_args()
-    figure, panels = plt.subplots(1, len(STAGES), figsize=(4 * len(STAGES), 3.2), sharey=True, layout="constrained")
-    for panel, (stage, (title, names)) in zip(panels, STAGES.items(), strict=True):
-        minutes, curves = read(options.logs / f"{stage}.log")
+    figure, panels = plt.subplots(2, 3, figsize=(12, 6.4), sharey=True, layout="constrained")
+    for panel, (stage, (title, names)) in zip(panels.flat, STAGES.items(), strict=True):
+        curves = read(options.logs / f"{stage}.log")
         for name in names:
             if name in curves:
-                panel.plot(minutes[-len(curves[name]) :], curves[name], label=name, linewidth=1)
+                panel.plot(*zip(*curves[name], strict=True), ".", label=name, markersize=1.5)
         panel.axhline(2.303, color="grey", linewidth=0.5, linestyle=":")
         panel.set(title=title, xlabel="minutes", ylim=(0, 3))
-        panel.legend(fontsize=7)
+        panel.legend(fontsize=7, markerscale=4)
     figure.savefig(options.out, dpi=90)
 
 

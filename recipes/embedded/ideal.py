@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from glintbox.datasets.scenes import COLORS, categories
@@ -17,7 +17,8 @@ PARTS = CLASS_WIDTH, COLOR_WIDTH, POSITION_WIDTH, BOX_WIDTH = 96, 16, 48, 48
 WIDTH = sum(PARTS)  # also the hidden size of the language model
 NAMES_WIDTH = CLASS_WIDTH + COLOR_WIDTH  # what words share with image tokens
 POSITION_WAVES = tuple(0.25 * 2 ** (k * 5 / 11) for k in range(12))  # periods per image side, up to 8
-BOX_WAVES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+BOX_WAVES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # decimal, as the numbers of an answer are
+EDGE_REACH = 1.0  # cells from a cell's middle within which it says an edge
 BACKGROUND = -1
 NATURAL = -1  # no paint
 
@@ -70,14 +71,23 @@ def box_code(box: Float[Tensor, "*any coord=4"]) -> Float[Tensor, "*any {BOX_WID
 
 
 def ideal_code(cells: Cells, rows: int, cols: int) -> Float[Tensor, "picture cell {WIDTH}"]:
-    """The whole code of a batch; class, colour and box parts are zero on background."""
+    """The whole code of a batch; class and colour are zero on background, an edge where it is out of a cell's reach."""
     label, color = torch.from_numpy(cells.label), torch.from_numpy(cells.color)
     there = (label >= 0)[..., None]
     what = torch.where(there, class_directions()[label.clamp_min(0)], 0.0)
     paint = torch.where((color >= 0)[..., None], color_directions()[color.clamp_min(0)], 0.0)
     where = position_code(rows, cols).expand(label.shape[0], -1, -1)
-    ends = torch.where(there, box_code(torch.from_numpy(cells.box)), 0.0)
+    ends = box_code(torch.from_numpy(cells.box)).unflatten(-1, (4, -1))
+    ends = torch.where((edges_here(cells, rows, cols) & there)[..., None], ends, 0.0).flatten(-2)
     return torch.cat([what, paint, where, ends], dim=-1)
+
+
+def edges_here(cells: Cells, rows: int, cols: int) -> Bool[Tensor, "picture cell coord=4"]:
+    """Which edges of its object a cell can know: those close to it. So nobody can read a large box off one cell."""
+    y = (torch.arange(rows) + 0.5).repeat_interleave(cols)
+    x = (torch.arange(cols) + 0.5).repeat(rows)
+    middle = torch.stack([x, y, x, y], dim=-1)
+    return (torch.from_numpy(cells.box) * torch.tensor([cols, rows, cols, rows]) - middle).abs() <= EDGE_REACH
 
 
 def cells_of(objects: Float[np.ndarray, "object 7"], owner: Int[np.ndarray, "picture cell"]) -> Cells:

@@ -1,16 +1,15 @@
-"""Stages 3 and 4: the language model on what the tower really says, then tower and language model together."""
+"""Stages 3 and 4: the language model on ideal codes of drawn scenes, then tower and language model together."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from ideal import cells_of
-from language import read
+from ideal import cells_of, ideal_code
+from language import imperfect, read
 from model import PATCH, fresh_model
 from optimizers import Optimizers
 from pictures import Batch, endless
@@ -18,12 +17,13 @@ from progress import Progress
 from sequences import Packed, Shares, Writer, questions
 from tokenizer import make_tokenizer
 from torch import Tensor, nn
+from transformers import Qwen3VLForConditionalGeneration
 from vision import Auxiliary, look
 
 from glintbox.boxes import Size
 
-ROOM = 210  # text tokens per picture: about five questions
-ABSENT = 0.35  # share of the pictures with a question for an absent category
+ROOM = 240  # text tokens per picture: about five questions
+ABSENT = 0.5  # share of the pictures with a question for an absent category
 AUXILIARY = 2.0  # keeps the tower where stage 1 left it
 
 
@@ -59,29 +59,12 @@ def ask(batch: Batch, writer: Writer, random: np.random.Generator, shares: Share
     return writer.pack(lines, batch.rows, batch.cols, ROOM)
 
 
-def towers(path: Path) -> Iterator[dict[str, Tensor] | None]:
-    """The tower's weights whenever stage 1 has saved newer ones, else None."""
-    seen = 0.0
-    while True:
-        changed = path.stat().st_mtime
-        yield torch.load(path, weights_only=False)["tower"] if changed > seen else None
-        seen = changed
-
-
 def main() -> None:
     """Train until the minutes are over; a second start resumes."""
     options = arguments()
     progress = Progress(options.out, minutes=options.minutes)
-    tokenizer = make_tokenizer()
-    writer, model, auxiliary = Writer(tokenizer), fresh_model(tokenizer), Auxiliary()
-    newer = towers(options.tower) if options.tower else None
-    model.model.visual.requires_grad_(newer is None)
-    model.get_input_embeddings().requires_grad_(False)  # names keep the directions that image tokens speak
-    model.load_state_dict(torch.load(options.weights, weights_only=False)["model"])
-    if options.fresh_tower:
-        stage = torch.load(options.fresh_tower, weights_only=False)
-        model.model.visual.load_state_dict(stage["tower"])
-        auxiliary.load_state_dict(stage["auxiliary"])
+    writer = Writer(make_tokenizer())
+    model, auxiliary = started(options)
     optimizers = Optimizers([model, auxiliary], rate=options.rate, slow=[model.model.visual, auxiliary])
     average = Average(model)
     learners = {"model": model, "auxiliary": auxiliary, "optimizers": optimizers, "average": average}
@@ -96,11 +79,19 @@ def main() -> None:
         return {name: each.state_dict() for name, each in learners.items()}
 
     while optimizers.done < 1:
-        if newer is not None and progress.steps % 50 == 0 and (weights := next(newer)) is not None:
-            model.model.visual.load_state_dict(weights)
         batch = next(batches)
         packed = ask(batch, writer, random, shares)
-        loss, watch = losses(model, auxiliary, batch, packed, frozen=newer is not None)
+        cells = cells_of(batch.objects, batch.owner)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            if options.ideal:
+                said = imperfect(random, ideal_code(cells, batch.rows, batch.cols))
+            else:
+                said = look(model.model.visual, batch.patches, batch.rows, batch.cols)
+            loss, watch = read(model, said, packed)
+        if not options.ideal:
+            helped, seen = auxiliary(said, cells, batch.rows, batch.cols)
+            loss = loss + AUXILIARY * helped
+            watch |= {name: seen[name] for name in ("named", "wave1", "wave2", "wave3", "wave4")}
         loss.backward()
         optimizers.step(done=progress.done)
         average.update(model)
@@ -108,20 +99,17 @@ def main() -> None:
     progress.save(parts())
 
 
-def losses(
-    model: nn.Module, auxiliary: Auxiliary, batch: Batch, packed: Packed, *, frozen: bool
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss of the answers, plus the auxiliary loss where the tower learns too."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        with torch.set_grad_enabled(not frozen):
-            said = look(model.model.visual, batch.patches, batch.rows, batch.cols)
-        answered, watch = read(model, said, packed)
-    if frozen:
-        return answered, watch
-    cells = cells_of(batch.objects, batch.owner)
-    helped, seen = auxiliary(said, cells, batch.rows, batch.cols)
-    watch |= {name: seen[name] for name in ("named", "wave1", "wave2", "wave3", "wave4")}
-    return answered + AUXILIARY * helped, watch
+def started(options: argparse.Namespace) -> tuple[Qwen3VLForConditionalGeneration, Auxiliary]:
+    """The model with the weights it goes on from, and the auxiliary losses."""
+    model, auxiliary = fresh_model(make_tokenizer()), Auxiliary()
+    model.load_state_dict(torch.load(options.weights, weights_only=False)["model"])
+    if options.fresh_tower:
+        stage = torch.load(options.fresh_tower, weights_only=False)
+        model.model.visual.load_state_dict(stage["tower"])
+        auxiliary.load_state_dict(stage["auxiliary"])
+    model.model.visual.requires_grad_(not options.ideal)
+    model.get_input_embeddings().requires_grad_(False)  # names keep the directions that image tokens speak
+    return model, auxiliary
 
 
 def arguments() -> argparse.Namespace:
@@ -129,7 +117,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True, help="a file of stage 2 or 3")
-    parser.add_argument("--tower", type=Path, help="file of stage 1: the tower is taken from there and stays frozen")
+    parser.add_argument("--ideal", action="store_true", help="ideal codes, made imperfect, instead of a tower's output")
     parser.add_argument("--fresh-tower", type=Path, help="file of stage 1 from which a tower that learns on starts")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=40)

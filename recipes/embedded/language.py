@@ -1,4 +1,4 @@
-"""Stage 2: the language model alone learns to read and to match on ideal image tokens, from one object to many."""
+"""Stage 2: the language model alone learns to match and to read on ideal image tokens, several instances first."""
 
 from __future__ import annotations
 
@@ -10,46 +10,71 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from ideal import BOX_WAVES, BOX_WIDTH, NAMES_WIDTH, cells_of, ideal_code
-from model import fresh_model
+from model import PATCH, fresh_model
 from optimizers import Optimizers
 from progress import Progress
-from sequences import IGNORED, Line, Packed, Writer
+from sequences import (
+    ABRUPT_KIND,
+    FOUND_KIND,
+    IGNORED,
+    NEXT_KIND,
+    NONE_KIND,
+    OTHER_KIND,
+    Packed,
+    Shares,
+    Writer,
+    questions,
+)
 from tokenizer import make_tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLForConditionalGeneration
 
+from glintbox.boxes import Size
 from glintbox.datasets.scenes import COLORS, categories
 
 
 class Level(NamedTuple):
-    """One step of the curriculum; it is left when the first digit of x1 costs less than `until` nats."""
+    """One step of the curriculum; it is left when the digit `watch` costs less than `until` nats."""
 
-    objects: int
+    categories: int
+    instances: int  # of one category, at most
+    abrupt: float  # share of the questions whose answer is x1, straight after the name
     rows: int
     cols: int
     batch: int
+    room: int  # text tokens per picture
+    watch: str
     until: float
 
 
-# Few cells and nothing but x1 straight after the name: some 200 questions a second on one core, and every token counts.
-LEVELS = (Level(1, 4, 4, 128, 0.6), Level(2, 4, 4, 96, 0.6), Level(4, 5, 5, 64, 0.25))
-ROOM = 7  # text tokens per object
+# Matching first: x1 straight after the name, learned in minutes. Then x1 behind the opening of an answer too, then
+# whole answers; several instances of a category, so that no name carries the answer and every box is looked up while it
+# is written. Few cells, because every text token counts and a cell does not.
+LEVELS = (
+    Level(1, 1, 1.0, 4, 4, 128, 8, "at once", 0.6),
+    Level(2, 1, 1.0, 4, 4, 96, 16, "at once", 0.7),
+    Level(4, 1, 1.0, 5, 5, 96, 32, "at once", 0.5),
+    Level(4, 2, 0.5, 6, 6, 40, 120, "x1", 0.8),
+    Level(2, 1, 0.1, 4, 4, 96, 56, "y1", 0.9),
+    Level(3, 2, 0.1, 5, 5, 64, 100, "y1", 0.8),
+)
 
 
-def imagine(random: np.random.Generator, count: int) -> np.ndarray:
-    """Rows (label, color, x1, y1, x2, y2 in shares) of objects of different categories that do not overlap."""
+def imagine(random: np.random.Generator, level: Level) -> np.ndarray:
+    """Rows (label, color, x1, y1, x2, y2 in shares) of objects that do not overlap."""
     rows: list[list[float]] = []
-    labels = random.permutation(len(categories()))[:count]
-    for label in labels:
-        for _ in range(10):
-            area = math.exp(random.uniform(math.log(0.003), math.log(0.3)))
-            aspect = math.exp(random.normal(0, 0.35))
-            wide, high = min(0.95, math.sqrt(area * aspect)), min(0.95, math.sqrt(area / aspect))
-            x, y = random.uniform(0, 1 - wide), random.uniform(0, 1 - high)
-            if all(x > r[4] or x + wide < r[2] or y > r[5] or y + high < r[3] for r in rows):
-                rows.append([float(label), random.integers(-2, len(COLORS)), x, y, x + wide, y + high])
-                break
+    count = math.ceil(level.categories * random.random() ** 0.3)
+    for label in random.permutation(len(categories()))[:count]:
+        for _ in range(random.integers(1, level.instances + 1)):
+            for _ in range(10):
+                area = math.exp(random.uniform(math.log(0.002), math.log(0.2)))
+                aspect = math.exp(random.normal(0, 0.35))
+                wide, high = min(0.95, math.sqrt(area * aspect)), min(0.95, math.sqrt(area / aspect))
+                x, y = random.uniform(0, 1 - wide), random.uniform(0, 1 - high)
+                if all(x > r[4] or x + wide < r[2] or y > r[5] or y + high < r[3] for r in rows):
+                    rows.append([float(label), random.integers(-2, len(COLORS)), x, y, x + wide, y + high])
+                    break
     return np.array(rows, dtype=np.float32)
 
 
@@ -83,7 +108,7 @@ def imperfect(random: np.random.Generator, code: Tensor) -> Tensor:
 
 
 def read(model: Qwen3VLForConditionalGeneration, pictures: Tensor, packed: Packed) -> tuple[Tensor, dict[str, float]]:
-    """Weighted loss of the answers given image tokens, and the loss of the first digits of x1 and y1 in nats."""
+    """Weighted loss of the answers given image tokens, and the losses of single kinds of tokens in nats."""
     embedded = model.get_input_embeddings()(packed.ids)
     start = int((packed.ids[0] == model.config.image_token_id).nonzero()[0])
     stop = start + pictures.shape[1]
@@ -95,7 +120,8 @@ def read(model: Qwen3VLForConditionalGeneration, pictures: Tensor, packed: Packe
     logits = model.lm_head(hidden[learned]).float()
     cost = cross_entropy(logits, packed.targets[learned], reduction="none")
     weights, kinds = packed.weights[learned], packed.kinds[learned]
-    names = {"x1": 0, "y1": 10, "x2": 20, "y2": 30, "x1'": 1, "other": 90}
+    names = {"x1": 0, "y1": 10, "x2": 20, "y2": 30, "x1'": 1, "y1'": 11, "x2'": 21, "y2'": 31}
+    names |= {"at once": ABRUPT_KIND, "found": FOUND_KIND, "none": NONE_KIND, "next": NEXT_KIND, "other": OTHER_KIND}
     watch = {name: cost[kinds == kind].mean().item() for name, kind in names.items() if (kinds == kind).any()}
     return (cost * weights).sum() / weights.sum(), watch
 
@@ -121,7 +147,7 @@ def main() -> None:
     def parts() -> dict[str, Any]:
         return {"model": model.state_dict(), "optimizers": optimizers.state_dict(), "level": level}
 
-    random = np.random.default_rng(progress.steps)
+    random = np.random.default_rng(progress.steps + 1_000_000 * progress.rank)
     entered = progress.steps
     while progress.done < 1 and level < len(LEVELS):
         packed, pictures = imagined_batch(writer, random, LEVELS[level])
@@ -130,23 +156,23 @@ def main() -> None:
         loss.backward()
         optimizers.step(done=0.0)
         progress.step(watch, packed.queries, parts)
-        if progress.steps - entered > 100 and progress.watched["x1"] < LEVELS[level].until:
+        if progress.steps - entered > 50 and progress.watched[LEVELS[level].watch] < LEVELS[level].until:
             level, entered, progress.watched = level + 1, progress.steps, {}
     progress.save(parts())
 
 
 def imagined_batch(writer: Writer, random: np.random.Generator, level: Level) -> tuple[Packed, Tensor]:
-    """Ideal image tokens of imagined scenes with 1 to `level.objects` objects, and questions about them."""
-    counts = np.ceil(level.objects * random.random(level.batch) ** 0.3).astype(int)
-    scenes = [imagine(random, int(count)) for count in counts]
+    """Ideal image tokens of imagined scenes, and a question about every category in them."""
+    scenes = [imagine(random, level) for _ in range(level.batch)]
     objects = np.concatenate([np.insert(scene, 0, row, axis=1) for row, scene in enumerate(scenes)])
-    cells = cells_of(objects, owners(objects, level.batch, level.rows, level.cols))
-    code = ideal_code(cells, level.rows, level.cols)
-    lines: list[list[Line]] = []
-    for row, scene in enumerate(scenes):
-        seen = scene[np.isin(scene[:, 0], cells.label[row])]
-        lines.append([writer.short_line(categories()[int(label)], box[0]) for label, _, *box in seen.tolist()])
-    return writer.pack(lines, level.rows, level.cols, ROOM * level.objects), imperfect(random, code)
+    owner = owners(objects, level.batch, level.rows, level.cols)
+    shown = np.isin(np.arange(len(objects)), owner)
+    lines, size = [], Size(level.cols * PATCH, level.rows * PATCH)
+    for row in range(level.batch):
+        seen = objects[shown & (objects[:, 0] == row), 1:]
+        lines.append(questions(writer, random, seen, size, Shares(0.0, 1.0, 0.0, level.abrupt)))
+    code = ideal_code(cells_of(objects, owner), level.rows, level.cols)
+    return writer.pack(lines, level.rows, level.cols, level.room), imperfect(random, code)
 
 
 if __name__ == "__main__":

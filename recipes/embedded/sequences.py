@@ -25,14 +25,15 @@ from glintbox.datasets.scenes import COLORS, Scene, SceneObject, categories
 IGNORED = -100
 BEFORE_PICTURE = "<|im_start|>user\n<|vision_start|>"
 AFTER_PICTURE = "<|vision_end|>"
-DIGIT_WEIGHTS = (1.0, 0.6, 0.2, 0.2)  # the third digit is a tenth of a percent of the image
+DIGIT_WEIGHTS = (1.0, 1.0, 0.3, 0.3)  # the third digit is a tenth of a percent of the image
+FOUND_WEIGHT = 1.0  # of the token that says whether there is anything
 OTHER_WEIGHT = 0.5
-OTHER_KIND = 90
+OTHER_KIND, FOUND_KIND, NONE_KIND, NEXT_KIND, ABRUPT_KIND = 90, 91, 92, 93, 94
 NOWHERE = np.zeros((1, 1), dtype=bool)  # masks say nothing here
 
 
 class Packed(NamedTuple):
-    """One batch of sequences; kind = 10 × coordinate + digit for the first box of an answer, 90 elsewhere."""
+    """One batch of sequences; kind = 10 × coordinate + digit for the first box of an answer, 90 and more elsewhere."""
 
     ids: Int[Tensor, "sequence token"]
     targets: Int[Tensor, "sequence token"]  # what the token predicts, or -100
@@ -83,30 +84,34 @@ class Writer:
     def line(self, asked: Asked, *, hurried: bool = False) -> Line:
         """The prompt for a query and the answer that lists its boxes (shares), left to right.
 
-        A `hurried` line is for the curriculum only: coordinates straight after the query, no chat between.
+        A `hurried` line is for the curriculum only: the prompt stops at the query, and the answer has no labels.
         """
         before, after = PROMPT.split("{query}")
-        prompt = self.encode(f"{before}{asked.query}" if hurried else f"{before}{asked.query}{after}")
-        prompt += [] if hurried else self.close
-        boxes = asked.boxes
+        prompt = (
+            self.encode(before + asked.query) if hurried else self.encode(before + asked.query + after) + self.close
+        )
         line = Line(prompt, [0.0] * len(prompt), [OTHER_KIND] * len(prompt))
-        for k, box in enumerate(sorted(boxes, key=lambda box: (box[0], box[1]))):
-            if not hurried or k:
-                line.add(self.next if k else self.first)
+        for k, box in enumerate(sorted(asked.boxes, key=lambda box: (box[0], box[1]))):
+            line.add(self.next, kind=NEXT_KIND) if k else line.add(self.first, FOUND_WEIGHT, FOUND_KIND)
             self._write_box(line, box, first=not k)
             if not hurried:
                 line.add(self.title)
                 line.add(self.names[asked.label])
+        if asked.boxes:
+            line.add(self.last, kind=NEXT_KIND)
+        else:
+            line.add(self.none, FOUND_WEIGHT, NONE_KIND)
         if not hurried:
-            line.add(self.last if boxes else self.none)
-        line.add(self.end)
+            line.add(self.end)
         return line
 
-    def short_line(self, label: str, share: float) -> Line:
-        """Curriculum only: the prompt up to the name, and x1 of its only box straight after."""
-        line = self.line(Asked(label, label, [(share, share, share, share)]), hurried=True)
-        stop = line.ids.index(self.comma)
-        return Line(line.ids[:stop], line.weights[:stop], line.kinds[:stop])
+    def abrupt_line(self, asked: Asked) -> Line:
+        """Curriculum only: the prompt up to the query, and x1 of the first box straight after."""
+        prompt = self.encode(PROMPT.split("{query}")[0] + asked.query)
+        line = Line(prompt, [0.0] * len(prompt), [OTHER_KIND] * len(prompt))
+        for place, digit in enumerate(str(round(min(asked.boxes)[0] * 1000))):
+            line.add(self.digits[int(digit)], DIGIT_WEIGHTS[place], OTHER_KIND if place else ABRUPT_KIND)
+        return line
 
     def _write_box(self, line: Line, box: Sequence[float], *, first: bool) -> None:
         """Four numbers 0 to 1000, digit by digit."""
@@ -157,11 +162,15 @@ class Writer:
 
 
 class Shares(NamedTuple):
-    """Of the pictures: those with a question for an absent category. Of the lines: those in a hurry, expressions."""
+    """Of the pictures: those with a question for an absent category, with expressions. Of the lines: those in a hurry.
+
+    abrupt: of those in a hurry, the ones that give x1 alone.
+    """
 
     absent: float
     hurried: float
     told: float
+    abrupt: float = 0.0
 
 
 def questions(
@@ -176,7 +185,14 @@ def questions(
         asked.append(Asked(missing, missing, []))
     if random.random() < shares.told:
         asked += _told(random, objects, size)
-    return [writer.line(asked[k], hurried=random.random() < shares.hurried) for k in random.permutation(len(asked))]
+    return [_line(writer, random, asked[k], shares) for k in random.permutation(len(asked))]
+
+
+def _line(writer: Writer, random: np.random.Generator, asked: Asked, shares: Shares) -> Line:
+    hurried = random.random() < shares.hurried
+    if hurried and asked.boxes and random.random() < shares.abrupt:
+        return writer.abrupt_line(asked)
+    return writer.line(asked, hurried=hurried)
 
 
 def _told(random: np.random.Generator, objects: Float[np.ndarray, "object 6"], size: Size) -> list[Asked]:

@@ -62,7 +62,8 @@ class Auxiliary(nn.Module):
         apart = (said - ideal).square().split(PARTS, dim=-1)
         what, paint, where, ends = ((part.mean(-1) * weight).sum() for part in apart)
         there = label >= 0
-        per_wave = apart[3][there].view(-1, 4, 2, BOX_WIDTH // 8).mean(dim=(0, 1, 2))
+        known = ideal[..., -BOX_WIDTH:].view(*label.shape, 4, 2, -1).abs().sum((-2, -1)) > 0
+        per_wave = apart[3].view(*label.shape, 4, 2, -1)[known].mean(dim=(0, 1))
         watch = {
             "name": name.item(),
             "what": what.item(),
@@ -81,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, help="a file of this stage to go on from, with a new schedule")
     parser.add_argument("--minutes", type=float, default=65)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.01)
@@ -88,6 +90,10 @@ def main() -> None:
     progress = Progress(options.out, minutes=options.minutes)
     tower, auxiliary = fresh_model(make_tokenizer()).model.visual, Auxiliary()
     optimizers = Optimizers([tower, auxiliary], rate=options.rate)
+    if options.weights:
+        start = torch.load(options.weights, weights_only=False)
+        tower.load_state_dict(start["tower"])
+        auxiliary.load_state_dict(start["auxiliary"])
     learners = {"tower": tower, "auxiliary": auxiliary, "optimizers": optimizers}
     if progress.saved:
         for name, learner in learners.items():
