@@ -66,7 +66,7 @@ def test_the_demo_finds_what_is_there(tmp_path: Path) -> None:
         assert found.method == "consensus" and "head map chose the right box in" in found.found.notes[-1]
         overlaps.append(max(iou(found.boxes[0].box, Box(*true)) for true in scene["truth"]))
         assert (tmp_path / f"{Path(scene['file']).stem}.png").stat().st_size > 50_000
-    assert sorted(overlaps)[1] > 0.4  # all but one
+    assert min(overlaps) > 0.5
 
 
 def test_evaluate_judges_every_selector_and_rival_on_the_same_answers(
