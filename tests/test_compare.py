@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from glintbox.compare import TIMED, Plan, collect, compare, costs, share_of
+from glintbox.compare import TIMED, Plan, collect, compare, compare_many, costs, share_of
 from glintbox.errors import BadInput
-from glintbox.evaluate import report
+from glintbox.evaluate import ORACLE, report
+from glintbox.evaluate_many import SUPPRESSION
+from glintbox.lvlm.scripted import SHARP
 from glintbox.records import Sample, Sampling
+from glintbox.regressor import RegressorCard, new_regressor
 from glintbox.rivals import rivals
 from glintbox.selectors import selector
+from glintbox.selectors.acs_learned import acs_learned
+from glintbox.store import Store
 from tests.test_calibrate import SCRIPT, Counting, cases
 
 SAMPLINGS = (Sampling(n=4, temperature=0.5), Sampling(n=4, temperature=1.0))
@@ -69,6 +74,28 @@ def test_parts_drawn_apart_make_the_whole(tmp_path: Path) -> None:
     assert lvlm.asked == 2 * asked, "what the parts have drawn is not drawn again"
 
 
+def test_a_selector_that_needs_maps_gets_those_of_its_heads(tmp_path: Path) -> None:
+    lvlm, samples = model(), cases(tmp_path, 1)
+    setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
+    learned = acs_learned(new_regressor(RegressorCard(setting, SHARP[:2], rows=6, cols=8)))
+    plain = plan(lvlm, tmp_path / "work")
+    asked = replace(plain, selectors={"acs-learned": learned} | dict(plain.selectors))
+    assert (plain.heads, asked.heads) == ((), SHARP[:2])
+    folders = {one.folder(sampling) for one in (plain, asked) for sampling in SAMPLINGS}
+    assert len(folders) == 4, "answers with maps lie apart"
+    ticks: list[str] = []
+    found = compare(lvlm, samples, asked, tick=lambda: ticks.append("drawn"), chosen=lambda: ticks.append("chosen"))
+    assert sorted(ticks) == ["chosen"] * 2 + ["drawn"] * 2 and lvlm.asked == 2
+    assert {method.method for method in found} == {"acs-learned", "greedy", "consensus"}
+    scores = [case.score for method in found if method.method == "acs-learned" for case in method.cases]
+    assert len(scores) == 2 and all(score is not None and 0 < score < 1 for score in scores)
+    assert compare(lvlm, samples, asked, tick=none) == found and lvlm.asked == 2
+    store = Store(asked.folder(SAMPLINGS[0]))
+    kept = replace(store.with_maps(0), setting=setting)
+    assert learned.choose(kept)[0].score == scores[0], "from the store and at once the same"
+    assert [cost.method for cost in costs(lvlm, samples, asked)][1] == "4 samples, acs-learned"
+
+
 @pytest.mark.parametrize("parts", [1, 2, 3, 5, 7])
 def test_shards_are_the_cases_each_once_and_in_order(tmp_path: Path, parts: int) -> None:
     samples = cases(tmp_path, 5)
@@ -102,3 +129,22 @@ def test_answers_lie_in_the_cache_by_data_and_sampling_where_no_folder_is_named(
     folders = {*(asked.folder(sampling) for sampling in SAMPLINGS), asked.rivals()}
     assert len(folders) == 3 and all(folder.is_relative_to(tmp_path) for folder in folders)
     assert folders.isdisjoint(replace(asked, data="other").folder(sampling) for sampling in SAMPLINGS)
+
+
+def test_several_objects_are_judged_on_the_answers_that_are_kept(tmp_path: Path) -> None:
+    lvlm, samples = model(), cases(tmp_path, 3)
+    compare(lvlm, samples, plan(lvlm, tmp_path / "work"), tick=none)
+    asked, chosen = lvlm.asked, list[int]()
+    several = replace(
+        plan(lvlm, tmp_path / "work"), selectors={"greedy": None, "two": selector("consensus", multiple=True)}
+    )
+    found = compare_many(lvlm, samples, several, tick=none, chosen=lambda: chosen.append(1))
+    assert lvlm.asked == asked, "what one box was chosen from serves for several"
+    assert len(chosen) == 2 * 3
+    assert [(m.method, m.temperature) for m in found] == [
+        (name, t) for t in (0.5, 1.0) for name in (*SUPPRESSION, "two", ORACLE)
+    ]
+    by = {method.method: method for method in found}
+    assert [case.id for case in by["two"].cases] == ["case-0", "case-1", "case-2"]
+    assert all(case.matched == (1, 1, 0) for case in by["greedy"].cases)
+    assert all(case.matched.pairs == 1 for case in by["two"].cases)

@@ -1,4 +1,4 @@
-"""Answers and their attention → CandidateSet: the record at which the system is cut. Needs an open `Answered`."""
+"""Answers and their attention → CandidateSet, the record at which the system is cut; cases of a dataset → a store."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from time import perf_counter
 
 import torch
 from jaxtyping import Float
+from PIL.Image import Image
 from torch import Tensor
 
-from glintbox.errors import UnknownName
-from glintbox.geometry import TokenGrid
-from glintbox.lvlm.api import Answered, ModelCard
+from glintbox.boxes import Size
+from glintbox.errors import BadInput, UnknownName
+from glintbox.images import open_image
+from glintbox.lvlm.api import LVLM, Answered, ModelCard
 from glintbox.maps import entropy, image_share
 from glintbox.parsing import read_response
 from glintbox.records import (
@@ -21,39 +23,83 @@ from glintbox.records import (
     Head,
     HeadStats,
     Reading,
+    Sample,
     Sampling,
     Setting,
     Site,
     Watch,
 )
+from glintbox.store import StoreWriter
 
 CHUNK_BYTES = 256 * 2**20
 """Most float32 attention that is held at once while entropies are computed."""
 
 Keep = Callable[[HeadStats], Sequence[Head]]
-"""Which heads' maps to keep, decided once the entropies of all are known."""
+"""Which heads' maps to keep, decided once the entropies of all are known; that takes a second reading."""
+
+Tick = Callable[[], None]
+"""Called once per case."""
+
+
+def fill(lvlm: LVLM, samples: Sequence[Sample], writer: StoreWriter, *, tick: Tick) -> None:
+    """Answer those of the cases that a store lacks, and keep each at once; another start does only the rest.
+
+    What is missing is decided here: what another process adds to the store meanwhile may be drawn twice, and is the
+    same. `tick` is called for each case that is there, and when one has been drawn.
+
+    Raises:
+        BadInput: a picture of another size than annotated, or a disk that is full.
+        UnreadableImage, OutOfMemory: a picture cannot be opened or does not fit.
+    """
+    card = writer.card
+    missing = [sample for sample in samples if sample.id not in writer.done]
+    for _ in range(len(samples) - len(missing)):
+        tick()
+    watch = Watch(view=card.setting.view, moment=card.setting.moment)
+    prompts = (lvlm.prompt(_opened(s), s.query, id=s.id, text=card.setting.prompt) for s in missing)
+    for sample, answered in zip(missing, lvlm.answer(prompts, card.sampling, watch), strict=True):
+        found = candidate_set(
+            answered, lvlm.card, sampling=card.sampling, setting=card.setting, watch=watch, keep=card.heads
+        )
+        writer.add(sample, found)
+        tick()
+
+
+def _opened(sample: Sample) -> Image:
+    """The picture, upright; one of another size than annotated would make every label wrong."""
+    image = open_image(sample.image)
+    if Size(*image.size) != sample.size:
+        raise BadInput(
+            f"expected {sample.image} to be {sample.size.width}x{sample.size.height} as annotated, got "
+            f"{image.width}x{image.height} upright; use the pictures that the boxes were drawn on"
+        )
+    return image
 
 
 def candidate_set(
-    answered: Answered, card: ModelCard, *, sampling: Sampling, setting: Setting, watch: Watch, keep: Keep | None = None
+    answered: Answered,
+    card: ModelCard,
+    *,
+    sampling: Sampling,
+    setting: Setting,
+    watch: Watch,
+    keep: Keep | tuple[Head, ...] | None = None,
 ) -> CandidateSet:
     """Parse the answers and read the attention of every box while `answered` is open.
 
-    `keep` chooses the heads whose maps stay in the record; None keeps the watched ones if `watch.maps`, else none.
+    keep: of the watched heads those whose maps stay in the record; None keeps all if `watch.maps`, else none.
 
     Raises:
         Closed: the iterator that gave `answered` has advanced.
         UnknownName: the prompt has no view of the watched name.
+        BadInput: a head is to be kept that is not watched.
     """
     prompt = answered.prompt
     readings, candidates = _candidates(answered)
     if watch.view not in prompt.views:
         raise UnknownName("view", watch.view, prompt.views)
-    heads = watch.heads if watch.heads is not None else card.all_heads()
     began = perf_counter()
-    stats = _stats(answered, candidates, heads, watch)
-    kept = tuple(keep(stats)) if keep and candidates else heads if watch.maps else ()
-    maps = _maps(answered, candidates, kept, watch) if kept and candidates else None
+    stats, maps = _attention(answered, candidates, card, watch, keep)
     timing = {**answered.timing, "read": perf_counter() - began}
     return CandidateSet(
         id=prompt.id,
@@ -70,6 +116,22 @@ def candidate_set(
         timing=timing,
         notes=answered.notes,
     )
+
+
+def _attention(
+    answered: Answered,
+    candidates: Sequence[Candidate],
+    card: ModelCard,
+    watch: Watch,
+    keep: Keep | tuple[Head, ...] | None,
+) -> tuple[HeadStats, AttentionMaps | None]:
+    heads = watch.heads if watch.heads is not None else card.all_heads()
+    kept = keep if isinstance(keep, tuple) else heads if keep is None and watch.maps else ()
+    stats, maps = _read(answered, candidates, heads, kept, watch)
+    if callable(keep) and candidates:
+        kept = tuple(keep(stats))
+        maps = _read(answered, candidates, kept, kept, watch)[1]
+    return stats, maps
 
 
 def _candidates(answered: Answered) -> tuple[tuple[Reading, ...], tuple[Candidate, ...]]:
@@ -105,22 +167,28 @@ def _rows(
         yield chunk, rows.reshape(len(chunk), 4, len(heads), grid.rows, grid.cols)
 
 
-def _stats(answered: Answered, candidates: Sequence[Candidate], heads: tuple[Head, ...], watch: Watch) -> HeadStats:
-    """Entropy and share of every head; NaN for a candidate whose tokens are unknown."""
+def _read(
+    answered: Answered,
+    candidates: Sequence[Candidate],
+    heads: tuple[Head, ...],
+    kept: tuple[Head, ...],
+    watch: Watch,
+) -> tuple[HeadStats, AttentionMaps | None]:
+    """Entropy and share of every head, and the maps of those to keep; NaN for a candidate whose tokens are unknown."""
+    place = {head: k for k, head in enumerate(heads)}
+    if odd := [head for head in kept if head not in place]:
+        raise BadInput(f"expected heads that are watched, got {', '.join(map(str, odd))} to keep maps of")
+    grid, channels = answered.prompt.views[watch.view].grid, [place[head] for head in kept]
     entropies = torch.full((len(candidates), 4, len(heads)), torch.nan)
     shares = torch.full((len(candidates), 4, len(heads)), torch.nan)
+    values = torch.full((len(candidates), 4, len(kept), grid.rows, grid.cols), torch.nan)
     for chunk, rows in _rows(answered, candidates, heads, watch):
         entropies[chunk] = entropy(rows).cpu()
         shares[chunk] = image_share(rows).cpu()
-    return HeadStats(heads, entropies, shares)
-
-
-def _maps(answered: Answered, candidates: Sequence[Candidate], heads: tuple[Head, ...], watch: Watch) -> AttentionMaps:
-    grid: TokenGrid = answered.prompt.views[watch.view].grid
-    values = torch.full((len(candidates), 4, len(heads), grid.rows, grid.cols), torch.nan)
-    for chunk, rows in _rows(answered, candidates, heads, watch):
-        values[chunk] = rows.cpu()
-    return AttentionMaps(heads, grid, values)
+        if kept:
+            values[chunk] = (rows if kept == heads else rows[:, :, channels]).cpu()
+    maps = AttentionMaps(kept, grid, values) if kept and candidates else None
+    return HeadStats(heads, entropies, shares), maps
 
 
 def sharpest(stats: HeadStats, *, count: int = 12, least_share: float = 0.05) -> tuple[Head, ...]:

@@ -1,11 +1,12 @@
 """Several ways to choose among the same answers, and rivals that need none: cases and a model → Judged and Cost.
 
-Every answer is kept in a work folder as soon as it is there: another start draws only what is missing, several
-processes fill one folder, and another selector costs nothing.
+Every answer is kept in a store as soon as it is there: another start draws only what is missing, several processes
+fill one folder, and another selector costs nothing, unless it is the first one that needs attention maps.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,21 +19,31 @@ import torch
 from glintbox.artifacts import cache_folder
 from glintbox.boxes import Box
 from glintbox.calibrate import labelled_sets, work_folder
-from glintbox.collect import candidate_set
+from glintbox.collect import Tick, candidate_set, fill
 from glintbox.errors import BadInput
 from glintbox.evaluate import GREEDY, Case, Cost, Judged, judged
+from glintbox.evaluate_many import JudgedMany, judge_many
 from glintbox.ground import grounding
 from glintbox.images import open_image
 from glintbox.lvlm.api import LVLM
-from glintbox.records import CandidateSet, Grounding, Labelled, Sample, Sampling, ScoredBox, Selector, Setting, T, Watch
+from glintbox.records import (
+    CandidateSet,
+    Grounding,
+    Head,
+    Sample,
+    Sampling,
+    ScoredBox,
+    Selector,
+    Setting,
+    T,
+    Watch,
+)
 from glintbox.rivals import Ask, Asked, Question, alone, rival_answers
 from glintbox.selectors import selector
+from glintbox.store import StoreCard, StoreWriter
 
 TIMED = 20
 """Cases on which costs are measured."""
-
-Tick = Callable[[], None]
-"""Called once per case and sampling, and once per case for all rivals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ class Plan:
     """What is asked about every case, who chooses, and where the answers are kept.
 
     selectors: by the name to show, None = greedy's first box. asks: rivals by name. data: a name that tells the content
-    of the data. work: None = the user's cache.
+    of the data. work: None = the user's cache. Answers with maps are kept apart from those without.
     """
 
     setting: Setting
@@ -50,11 +61,22 @@ class Plan:
     data: str
     work: Path | None = None
 
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The heads whose maps the selectors need, layer by layer."""
+        needs = (by.needs for by in self.selectors.values() if by)
+        return tuple(sorted({head for need in needs if need and need.maps for head in need.heads or ()}))
+
+    def card(self, sampling: Sampling) -> StoreCard:
+        """What the kept answers of one sampling have in common."""
+        return StoreCard(self.setting, sampling, self.data, self.heads)
+
     def folder(self, sampling: Sampling) -> Path:
         """Where answers of one sampling are kept."""
         if self.work is None:
-            return work_folder(self.setting, sampling, self.data)
-        return self.work / f"n{sampling.n}-t{sampling.temperature:g}-seed{sampling.seed}"
+            return work_folder(self.card(sampling))
+        maps = f"-maps-{hashlib.sha256(repr(self.heads).encode()).hexdigest()[:8]}" if self.heads else ""
+        return self.work / f"n{sampling.n}-t{sampling.temperature:g}-seed{sampling.seed}{maps}"
 
     def rivals(self) -> Path:
         """Where answers of the rivals are kept; they do not depend on how samples are drawn."""
@@ -81,13 +103,17 @@ def share_of(samples: Sequence[Sample], shard: str) -> Sequence[Sample]:
 def collect(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick) -> None:
     """Draw and keep what is missing of the answers to some cases; errors as in `compare`."""
     for sampling in plan.samplings:
-        for _ in _sets(lvlm, samples, plan, sampling, tick):
-            pass
+        with StoreWriter(plan.folder(sampling), plan.card(sampling)) as writer:
+            fill(lvlm, samples, writer, tick=tick)
     _rivals(lvlm, samples, plan, tick)
 
 
-def compare(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick) -> list[Judged]:
+def compare(
+    lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick, chosen: Tick = lambda: None
+) -> list[Judged]:
     """Judge every selector and rival at each temperature, on the same answers.
+
+    tick: as in `collect`; chosen: called when all selectors have chosen for a case at one temperature.
 
     Raises:
         BadInput: kept answers of another setting, sampling or data; a picture of another size than annotated.
@@ -97,19 +123,35 @@ def compare(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick) ->
     methods: list[Judged] = []
     for sampling in plan.samplings:
         cases: dict[str, list[Case]] = {name: [] for name in (*plan.selectors, *plan.asks)}
-        sets = _sets(lvlm, samples, plan, sampling, tick)
+        card, folder = plan.card(sampling), plan.folder(sampling)
+        sets = labelled_sets(lvlm, samples, card=card, work=folder, tick=tick)
         for k, (sample, labelled) in enumerate(zip(samples, sets, strict=True)):
             for name, by in plan.selectors.items():
                 cases[name].append(judged(sample, _selected(labelled.found, by)))
             for name in plan.asks:
                 cases[name].append(_asked(sample, labelled.found, name, asked[k][name]))
+            chosen()
         methods += [Judged(name, sampling.temperature, tuple(found)) for name, found in cases.items()]
     return methods
 
 
-def _sets(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, sampling: Sampling, tick: Tick) -> Iterator[Labelled]:
-    work = plan.folder(sampling)
-    return labelled_sets(lvlm, samples, sampling=sampling, setting=plan.setting, work=work, tick=tick)
+def compare_many(
+    lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick, chosen: Tick = lambda: None
+) -> list[JudgedMany]:
+    """Judge greedy and every selector at each temperature where several objects are wanted.
+
+    The selectors of the plan were made with `multiple`; greedy is always among the methods, and there are no rivals.
+    Ticks and errors as in `compare`.
+    """
+
+    def answered(sampling: Sampling) -> Iterator[tuple[Sample, CandidateSet]]:
+        sets = labelled_sets(lvlm, samples, card=plan.card(sampling), work=plan.folder(sampling), tick=tick)
+        for sample, labelled in zip(samples, sets, strict=True):
+            yield sample, labelled.found
+            chosen()
+
+    selectors = {name: by for name, by in plan.selectors.items() if by}
+    return [judged for sampling in plan.samplings for judged in judge_many(answered(sampling), selectors)]
 
 
 def _rivals(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, tick: Tick) -> list[dict[str, Asked]]:
@@ -152,7 +194,7 @@ def costs(lvlm: LVLM, samples: Sequence[Sample], plan: Plan) -> list[Cost]:
         question = Question(sample.id, open_image(sample.image), sample.query, plan.setting)
         first, took = _timed(alone, lvlm, question)
         rows.setdefault(GREEDY, []).append(Taken(1, first.image_tokens, 1, took))
-        _, seconds = _timed(_chosen, lvlm, question, sampling, by)
+        _, seconds = _timed(_chosen, lvlm, question, plan.card(sampling), by)
         told = f"{sampling.n} samples, {name}"
         rows.setdefault(told, []).append(Taken(1, first.image_tokens, sampling.n + 1, seconds))
         for rival, ask in plan.asks.items():
@@ -183,12 +225,12 @@ def _timed(work: Callable[..., T], *given: object) -> tuple[T, float]:
     return work(*given), clock() - began
 
 
-def _chosen(lvlm: LVLM, question: Question, sampling: Sampling, by: Selector) -> tuple[ScoredBox, ...]:
-    setting = question.setting
+def _chosen(lvlm: LVLM, question: Question, card: StoreCard, by: Selector) -> tuple[ScoredBox, ...]:
+    setting, sampling = question.setting, card.sampling
     watch = Watch(view=setting.view, moment=setting.moment)
     prompt = lvlm.prompt(question.image, question.query, id=question.id, text=setting.prompt)
     [found] = [
-        candidate_set(answered, lvlm.card, sampling=sampling, setting=setting, watch=watch)
+        candidate_set(answered, lvlm.card, sampling=sampling, setting=setting, watch=watch, keep=card.heads)
         for answered in lvlm.answer([prompt], sampling, watch)
     ]
     return by.choose(found)

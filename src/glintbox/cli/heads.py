@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from glintbox import artifacts, embedded
-from glintbox.calibrate import Calibrated, work_folder
+from glintbox.calibrate import Calibrated
 from glintbox.calibrate import calibrate as run_calibration
 from glintbox.cli.console import errors, progress, results, table
 from glintbox.cli.ground import AsJson, Device, Dtype
@@ -71,22 +71,21 @@ def calibrate(
     lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
     name = data_name(dataset, split=split, default_split=SPLIT)
-    folder = work or work_folder(setting, sampling, name)
     words = f"{name}, {len(cases)} cases, size {size}"
-    found = _calibrated(lvlm, cases, sampling=sampling, work=folder, data=words, n=heads)
-    path = _file(out) if out else artifacts.cache_folder(setting) / artifacts.HEADS_FILE
+    found = _calibrated(lvlm, cases, sampling=sampling, work=work, data=name, words=words, n=heads)
+    path = file_of(out) if out else artifacts.cache_folder(setting) / artifacts.HEADS_FILE
     artifacts.save_heads(found.heads, path, separation=found.separation)
-    _print(found.heads)
+    print_heads(found.heads)
     errors.print(f"head map written to {path}", soft_wrap=True)
 
 
 def _calibrated(
-    lvlm: LVLM, cases: Sequence[Sample], *, sampling: Sampling, work: Path, data: str, n: int
+    lvlm: LVLM, cases: Sequence[Sample], *, sampling: Sampling, work: Path | None, data: str, words: str, n: int
 ) -> Calibrated:
     with progress() as bar:
         task = bar.add_task("calibrating", total=len(cases))
         tick = partial(bar.update, task, advance=1)
-        return run_calibration(lvlm, cases, sampling=sampling, work=work, data=data, n=n, tick=tick)
+        return run_calibration(lvlm, cases, sampling=sampling, work=work, data=data, words=words, n=n, tick=tick)
 
 
 def _cases(dataset: str, images: Path | None, split: str | None, size: str, limit: int | None) -> list[Sample]:
@@ -103,7 +102,8 @@ def _cases(dataset: str, images: Path | None, split: str | None, size: str, limi
         )
 
 
-def _file(out: Path) -> Path:
+def file_of(out: Path) -> Path:
+    """The head map's file, where `out` may be a folder for it."""
     return out if out.suffix == ".json" else out / artifacts.HEADS_FILE
 
 
@@ -125,7 +125,7 @@ def show(
     if as_json:
         results.print_json(to_json(found))
         return
-    _print(found)
+    print_heads(found)
     for name in ("model", "revision", "model_type", "prompt", "view", "pixels", "moment"):
         results.print(f"{name}: {getattr(found.setting, name)}", soft_wrap=True)
 
@@ -154,7 +154,7 @@ def _draw(found: HeadMap, path: Path, picture: Path) -> None:
     errors.print(f"picture written to {picture}", soft_wrap=True)
 
 
-def _print(found: HeadMap) -> None:
+def print_heads(found: HeadMap) -> None:
     """The heads of each coordinate, what they were found on, and whether choosing by them pays there."""
     made = found.calibration
     rows = [

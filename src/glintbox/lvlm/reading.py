@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from glintbox.errors import BadInput, Closed, UnknownName
@@ -75,6 +75,26 @@ class Spot(NamedTuple):
     seen: int
 
 
+class Rows(NamedTuple):
+    """Rows whose queries are kept in one place: number `numbers` of those that are read, at `places` of the queries.
+
+    branches: None for rows of the prompt. hidden: which of the branches' tokens are of another answer, or later.
+    """
+
+    numbers: list[int]
+    places: list[int]
+    branches: Branches | None
+    hidden: Bool[Tensor, "site 1 token"] | None
+
+
+class Chunk(NamedTuple):
+    """Rows that are computed at once. unseen: prompt tokens that come after a row's own; order: of rows by `parts`."""
+
+    parts: list[Rows]
+    unseen: Bool[Tensor, "site 1 token"]
+    order: Int[Tensor, " site"]
+
+
 class PackedAnswered:
     """An `api.Answered` over one prompt cache."""
 
@@ -123,10 +143,11 @@ class PackedAnswered:
         told = f"{device} does not hold {len(sites)} rows of {len(heads)} heads beside {len(self.responses)} answers"
         with seams.within_memory(lambda: f"{told}; lower n, or the pixel budget"):
             out = torch.empty(len(sites), len(heads), view.grid.cells, device=device)
+            chunks = self._chunks(self._start, spots)
             for layer in dict.fromkeys(head.layer for head in heads):
                 channels = [channel for channel, head in enumerate(heads) if head.layer == layer]
                 which = torch.tensor([heads[channel].index for channel in channels])
-                out[:, channels] = self._layer(self._start, layer, which, spots, view.columns).to(device)
+                out[:, channels] = self._layer(self._start, layer, which, chunks, view.columns).to(device)
         seams.finish(device)
         self.timing["read"] = self.timing.get("read", 0.0) + time.perf_counter() - began
         return out.reshape(len(sites), len(heads), view.grid.rows, view.grid.cols)
@@ -163,57 +184,67 @@ class PackedAnswered:
             'the last token of a cut answer has a "predicted" row only if the Watch given to answer asks for it'
         )
 
+    def _chunks(self, start: Prefilled, spots: Sequence[Spot]) -> list[Chunk]:
+        """The rows in chunks of bounded memory, whatever the layer."""
+        longest = start.length + max((len(grown.branches.owner) for grown in self._grown.values()), default=0)
+        size = max(1, CHUNK // (longest * self._card.heads))
+        return [self._chunk(start, spots[at : at + size]) for at in range(0, len(spots), size)]
+
+    def _chunk(self, start: Prefilled, spots: Sequence[Spot]) -> Chunk:
+        device = start.logits.device
+        together: dict[int, tuple[Branches | None, list[int]]] = {}
+        for number, spot in enumerate(spots):
+            branches = None if spot.response is None else self._grown[spot.response].branches
+            together.setdefault(id(branches), (branches, []))[1].append(number)
+        parts = [_rows(numbers, spots, branches, device) for branches, numbers in together.values()]
+        seen = torch.tensor([spot.seen for spot in spots])
+        order = torch.tensor([number for part in parts for number in part.numbers]).argsort()
+        unseen = torch.arange(start.length) >= seen[:, None, None]
+        return Chunk(parts, unseen.to(device), order.to(device))
+
     def _layer(
-        self, start: Prefilled, layer: int, which: Int[Tensor, " head"], spots: Sequence[Spot], columns: Tensor
+        self, start: Prefilled, layer: int, which: Int[Tensor, " head"], chunks: Sequence[Chunk], columns: Tensor
     ) -> Float[Tensor, "site head cell"]:
         keys = start.cache.layers[layer].keys[0, :, : start.length]
         which, columns = which.to(keys.device), columns.to(keys.device)
-        size = max(1, CHUNK // (start.length * len(which)))
-        parts = [self._shares(start, layer, which, spots[at : at + size], columns) for at in range(0, len(spots), size)]
+        parts = [self._shares(start, layer, which, chunk, columns) for chunk in chunks]
         return torch.cat(parts) if parts else keys.new_empty(0, len(which), len(columns), dtype=torch.float32)
 
     def _shares(
-        self, start: Prefilled, layer: int, which: Int[Tensor, " head"], spots: Sequence[Spot], columns: Tensor
+        self, start: Prefilled, layer: int, which: Int[Tensor, " head"], chunk: Chunk, columns: Tensor
     ) -> Float[Tensor, "site head cell"]:
         keys = start.cache.layers[layer].keys[0, :, : start.length]
         device, group = keys.device, self._card.heads // keys.shape[0]
-        sources = _by_response(spots)
-        query = self._queries(start, layer, which, spots, sources)
+        query = self._queries(start, layer, which, chunk)
         dots = scores(query, keys, which, group)
-        seen = torch.tensor([spot.seen for spot in spots], device=device)
-        dots.masked_fill_(torch.arange(start.length, device=device) >= seen[:, None, None], -torch.inf)
+        dots.masked_fill_(chunk.unseen.to(device), -torch.inf)
         total = dots.logsumexp(-1)
-        for response, rows in sources.items():
-            if response is not None:
-                branches, places = self._grown[response]
-                own = scores(query[rows], branches.keys(start, layer)[:, places], which, group)
-                last = torch.tensor([spots[row].place for row in rows], device=device)
-                later = torch.tensor(places, device=device) > last[:, None, None]
-                total[rows] = torch.logaddexp(total[rows], own.masked_fill_(later, -torch.inf).logsumexp(-1))
+        for rows in chunk.parts:
+            if rows.branches is not None and rows.hidden is not None:
+                own = scores(query[rows.numbers], rows.branches.keys(start, layer), which, group)
+                own.masked_fill_(rows.hidden.to(device), -torch.inf)
+                total[rows.numbers] = torch.logaddexp(total[rows.numbers], own.logsumexp(-1))
         return (dots[..., columns] - total[..., None]).exp()
 
     def _queries(
-        self,
-        start: Prefilled,
-        layer: int,
-        which: Int[Tensor, " head"],
-        spots: Sequence[Spot],
-        sources: Mapping[int | None, list[int]],
+        self, start: Prefilled, layer: int, which: Int[Tensor, " head"], chunk: Chunk
     ) -> Float[Tensor, "site head dim"]:
-        """The kept queries of some spots, scaled, float32."""
-        parts = []
-        for response, rows in sources.items():
-            tap = start.tap if response is None else self._grown[response].branches.tap
+        """The kept queries of some rows, scaled, float32."""
+        found = []
+        for rows in chunk.parts:
+            tap = start.tap if rows.branches is None else rows.branches.tap
             assert tap is not None  # `_heads` has refused what was not watched
-            query = tap.queries(layer)[:, [spots[row].place for row in rows]].to(which.device)
-            parts.append(query[which].transpose(0, 1).float() * tap.scale[layer])
-        order = torch.tensor([row for rows in sources.values() for row in rows], device=which.device)
-        return torch.cat(parts)[order.argsort()]
+            query = tap.queries(layer)[:, rows.places].to(which.device)
+            found.append(query[which].transpose(0, 1).float() * tap.scale[layer])
+        return torch.cat(found)[chunk.order.to(which.device)]
 
 
-def _by_response(spots: Sequence[Spot]) -> dict[int | None, list[int]]:
-    """Which rows stand in which answer (None: in the prompt)."""
-    found: dict[int | None, list[int]] = {}
-    for row, spot in enumerate(spots):
-        found.setdefault(spot.response, []).append(row)
-    return found
+def _rows(numbers: list[int], spots: Sequence[Spot], branches: Branches | None, device: torch.device) -> Rows:
+    """The rows of one packed group of answers, or of the prompt."""
+    places = [spots[number].place for number in numbers]
+    if branches is None:
+        return Rows(numbers, places, None, None)
+    owner, answer = torch.tensor(branches.owner), torch.tensor([spots[number].response for number in numbers])
+    later = torch.arange(len(owner)) > torch.tensor(places)[:, None]
+    hidden = (owner != answer[:, None]) | later
+    return Rows(numbers, places, branches, hidden[:, None].to(device))
