@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glintbox.boxes import Box, Size, clip, clusters, iou, nms
+from glintbox.boxes import Box, Size, clip, clusters, iou, nms, pairwise_iou
 from glintbox.errors import BadInput
 
 EDGE = st.integers(0, 40)
@@ -32,6 +32,23 @@ def test_a_box_clipped_to_itself_is_itself(a: Box) -> None:
 
 def test_iou_of_boxes_that_share_a_third() -> None:
     assert iou(Box(0, 0, 4, 2), Box(2, 0, 6, 2)) == pytest.approx(1 / 3)
+
+
+@given(st.lists(some_box(), max_size=4), st.lists(some_box(), max_size=3))
+def test_pairwise_is_one_by_one_to_the_last_digit(boxes: list[Box], others: list[Box]) -> None:
+    found = pairwise_iou(boxes, others)
+    assert found.shape == (len(boxes), len(others))
+    assert found.tolist() == [[iou(a, b) for b in others] for a in boxes]
+
+
+@given(st.lists(some_box(), max_size=8), st.floats(0.05, 1.0))
+def test_clusters_part_the_boxes_and_hold_every_overlap(boxes: list[Box], threshold: float) -> None:
+    found = clusters(boxes, threshold)
+    assert sorted(k for group in found for k in group) == list(range(len(boxes)))
+    home = {k: group for group in found for k in group}
+    for i, a in enumerate(boxes):
+        assert all(home[i] == home[j] for j, b in enumerate(boxes) if iou(a, b) >= threshold)
+        assert len(home[i]) == 1 or any(iou(a, boxes[j]) >= threshold for j in home[i] if j != i)
 
 
 @pytest.mark.parametrize(

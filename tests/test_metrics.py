@@ -14,6 +14,8 @@ from glintbox.metrics import (
     average_precision,
     best_iou,
     bootstrap,
+    detection_bootstrap,
+    gain_bootstrap,
     gap_bootstrap,
     gap_closed,
     match,
@@ -146,6 +148,46 @@ def test_precision_recall_and_f1_are_over_all_pictures_at_once() -> None:
     assert precision_recall_f1([Matched(0, 3, 0)]) == (0, 0, 0) == precision_recall_f1([])
 
 
+@pytest.mark.parametrize(
+    ("precision", "recall", "f1"),
+    [(47.21, 40.19, 43.42), (57.13, 40.01, 47.06), (56.29, 40.10, 46.83), (49.10, 50.18, 49.63), (50.93, 50.13, 50.53),
+     (50.22, 47.09, 48.60)],
+)  # fmt: skip
+def test_f1_is_the_harmonic_mean_in_every_row_of_table_6(precision: float, recall: float, f1: float) -> None:
+    # p % of 10,000 boxes match, and they are r % of the true ones
+    pairs, truth = round(100 * precision), round(10_000 * precision / recall)
+    assert 100 * precision_recall_f1([Matched(10_000, truth, pairs)]).f1 == pytest.approx(f1, abs=0.011)
+
+
+COUNTS = [Matched(4, 3, 2), Matched(1, 5, 1), Matched(0, 2, 0), Matched(6, 2, 2), Matched(2, 2, 0)]
+OTHERS = [Matched(3, 3, 1), Matched(1, 5, 0), Matched(2, 2, 1), Matched(2, 2, 1), Matched(2, 2, 1)]
+
+
+def test_intervals_of_detections_are_those_of_pictures_drawn_again() -> None:
+    generator = np.random.default_rng(5)
+    drawn = [generator.integers(5, size=5) for _ in range(300)]
+    values = [precision_recall_f1([COUNTS[k] for k in each]) for each in drawn]
+    for found, column in zip(
+        detection_bootstrap(COUNTS, seed=5, resamples=300), zip(*values, strict=True), strict=True
+    ):
+        assert found == pytest.approx(np.quantile(column, [0.025, 0.975]))
+
+
+def test_a_gain_is_of_pictures_drawn_together_and_relative_to_the_other() -> None:
+    found, back = gain_bootstrap(COUNTS, OTHERS, seed=0), gain_bootstrap(OTHERS, COUNTS, seed=0)
+    ours, theirs = precision_recall_f1(COUNTS).f1, precision_recall_f1(OTHERS).f1
+    assert found.points == pytest.approx(ours - theirs) == -back.points and found.relative == ours / theirs - 1
+    assert back.interval == (-found.interval.high, -found.interval.low)
+    same = gain_bootstrap(COUNTS, COUNTS, seed=0)
+    assert (same.points, same.interval, same.relative, same.relative_interval) == (0, (0, 0), 0, None), (
+        "a draw of no F1"
+    )
+    twice = gain_bootstrap([Matched(2, 2, 2)] * 9, [Matched(2, 2, 1)] * 9, seed=0)
+    assert (twice.relative, twice.relative_interval) == (1, (1, 1))
+    none = gain_bootstrap(COUNTS, [Matched(1, 2, 0)] * 5, seed=0)
+    assert none.relative is None and none.relative_interval is None and none.points == ours
+
+
 def test_no_case_nan_and_uneven_pairs_are_refused() -> None:
     for number in (acc_at, mean_iou):
         with pytest.raises(BadInput, match="at least one case, got"):
@@ -158,3 +200,7 @@ def test_no_case_nan_and_uneven_pairs_are_refused() -> None:
         average_precision([True], [0.5, 0.5])
     with pytest.raises(BadInput, match=r"resamples >= 1 and 0 < level < 1, got 0 and 0\.95"):
         bootstrap([1.0], seed=0, resamples=0)
+    with pytest.raises(BadInput, match="same cases on both sides, got 0 and 0"):
+        detection_bootstrap([], seed=0)
+    with pytest.raises(BadInput, match="same cases on both sides, got 4 and 5"):
+        gain_bootstrap(COUNTS, OTHERS[:4], seed=0)

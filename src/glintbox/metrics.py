@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.optimize import linear_sum_assignment
 
-from glintbox.boxes import Box, iou
+from glintbox.boxes import Box, iou, pairwise_iou
 from glintbox.errors import BadInput
 
 T = TypeVar("T")
@@ -39,6 +39,23 @@ class Detection(NamedTuple):
     precision: float
     recall: float
     f1: float
+
+
+class DetectionIntervals(NamedTuple):
+    """The interval of each number of a `Detection`."""
+
+    precision: Interval
+    recall: Interval
+    f1: Interval
+
+
+class Gain(NamedTuple):
+    """How much an F1 is above another one: the difference, and as a share of the other (0.07 = 7 % more)."""
+
+    points: float
+    interval: Interval
+    relative: float | None
+    relative_interval: Interval | None
 
 
 def best_iou(boxes: Sequence[Box], truth: Sequence[Box]) -> float:
@@ -166,9 +183,7 @@ def _paired(values: Sequence[T], others: Sequence[object]) -> Sequence[T]:
 
 def match(boxes: Sequence[Box], truth: Sequence[Box], threshold: float = 0.5) -> Matched:
     """One-to-one matching of one picture: the most pairs with IoU >= threshold (docs/acs.md 32)."""
-    if not boxes or not truth:
-        return Matched(len(boxes), len(truth), 0)
-    hits = np.array([[iou(box, true) >= threshold for true in truth] for box in boxes])
+    hits = pairwise_iou(boxes, truth) >= threshold
     rows, cols = linear_sum_assignment(hits, maximize=True)
     return Matched(len(boxes), len(truth), int(hits[rows, cols].sum()))
 
@@ -178,6 +193,41 @@ def precision_recall_f1(pictures: Sequence[Matched]) -> Detection:
     found, truth, pairs = (sum(counts) for counts in zip(*pictures, strict=True)) if pictures else (0, 0, 0)
     precision, recall = pairs / max(1, found), pairs / max(1, truth)
     return Detection(precision, recall, 2 * precision * recall / (precision + recall) if pairs else 0.0)
+
+
+def detection_bootstrap(
+    pictures: Sequence[Matched], *, seed: int, resamples: int = 2000, level: float = 0.95
+) -> DetectionIntervals:
+    """Percentile intervals of `precision_recall_f1` when pictures are drawn again with replacement."""
+    drawn = _detections(pictures, seed, _checked(resamples, level))
+    return DetectionIntervals(*(_interval(values, level) for values in drawn))
+
+
+def gain_bootstrap(
+    a: Sequence[Matched], b: Sequence[Matched], *, seed: int, resamples: int = 2000, level: float = 0.95
+) -> Gain:
+    """F1 of a minus that of b, and as a share of b's, over the same pictures, drawn together.
+
+    The relative gain is None where b's F1 is 0, its interval where that of some draw is.
+
+    Raises:
+        BadInput: no picture, or not the same number on both sides.
+    """
+    (_, _, of_a), (_, _, of_b) = (
+        _detections(_paired(x, y), seed, _checked(resamples, level)) for x, y in ((a, b), (b, a))
+    )
+    now, base = precision_recall_f1(a).f1, precision_recall_f1(b).f1
+    relative = _interval(of_a / of_b - 1, level) if (of_b > 0).all() else None
+    return Gain(now - base, _interval(of_a - of_b, level), now / base - 1 if base else None, relative)
+
+
+def _detections(
+    pictures: Sequence[Matched], seed: int, resamples: int
+) -> Float64[np.ndarray, "precision_recall_f1=3 resample"]:
+    counts = np.array([tuple(picture) for picture in pictures], dtype=np.float64)
+    found, truth, pairs = (_draws(len(_paired(pictures, pictures)), seed, resamples) @ counts).T
+    f1 = 2 * pairs / np.maximum(1, found + truth)  # the harmonic mean of the other two
+    return np.stack([pairs / np.maximum(1, found), pairs / np.maximum(1, truth), f1])
 
 
 def _some(values: Sequence[float]) -> Sequence[float]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 
+from glintbox.cells import differs, ends, percent, plus, rows_as_csv, signed, table, within
 from glintbox.evaluate import ALL, GREEDY, ORACLE, Cost, Evaluation, Paired, Report, sizes_of
-from glintbox.metrics import Interval
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -45,22 +42,22 @@ def _results(reports: Sequence[Report]) -> str:
         these = [report for report in reports if report.temperature == temperature]
         rows += [_row(report) for report in these]
         first = these[0]
-        best = _with(first.oracle, first.oracle_interval)
-        rows.append((f"{temperature:g}", ORACLE, best, "-", "-", "-", "-", "-", "-", _percent(first.unreadable)))
-    return _table((*heading, "unreadable"), rows, words=2)
+        best = within(first.oracle, first.oracle_interval)
+        rows.append((f"{temperature:g}", ORACLE, best, "-", "-", "-", "-", "-", "-", percent(first.unreadable)))
+    return table((*heading, "unreadable"), rows, words=2)
 
 
 def _row(report: Report) -> Sequence[object]:
     greedy = report.method == GREEDY
-    gain = "-" if greedy else _signed(report.gain, report.gain_interval)
-    closed = "-" if greedy or report.gap_closed is None else _percent(report.gap_closed, digits=0)
+    gain = "-" if greedy else signed(report.gain, report.gain_interval)
+    closed = "-" if greedy or report.gap_closed is None else percent(report.gap_closed, digits=0)
     if report.gap_interval and closed != "-":
-        closed += f" ({_ends(report.gap_interval, digits=0)})"
+        closed += f" ({ends(report.gap_interval, digits=0)})"
     ranked = ("-", "-")
     if report.ap_at_50 is not None and report.ap_interval is not None:
-        ranked = (_with(report.ap_at_50, report.ap_interval), _percent(report.ap_unranked))
-    acc, iou = _with(report.acc_at_50, report.acc_interval), _with(report.mean_iou, report.iou_interval)
-    odd = _percent(report.unreadable)
+        ranked = (within(report.ap_at_50, report.ap_interval), percent(report.ap_unranked))
+    acc, iou = within(report.acc_at_50, report.acc_interval), within(report.mean_iou, report.iou_interval)
+    odd = percent(report.unreadable)
     return (f"{report.temperature:g}", report.method, acc, gain, closed, iou, *ranked, report.missing, odd)
 
 
@@ -70,10 +67,10 @@ def _matrix(pairs: Sequence[Paired]) -> str:
     cells: dict[tuple[str, str], str] = {}
     for pair in pairs:
         for way, (one, other) in ((1, (pair.method, pair.other)), (-1, (pair.other, pair.method))):
-            text = _plus(way * pair.gain)
-            cells[one, other] = f"**{text}**" if _differs(pair.interval) else text
+            text = plus(way * pair.gain)
+            cells[one, other] = f"**{text}**" if differs(pair.interval) else text
     rows = [(one, *(cells.get((one, other), "") for other in names)) for one in names]
-    return _table(("", *names), rows, words=1)
+    return table(("", *names), rows, words=1)
 
 
 def _costs(costs: Sequence[Cost]) -> str:
@@ -84,55 +81,9 @@ def _costs(costs: Sequence[Cost]) -> str:
          f"{cost.seconds / base:.1f}" if base else "-")
         for cost in costs
     ]  # fmt: skip
-    return _table(heading, rows, words=1)
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[object]], *, words: int) -> str:
-    """A Markdown table whose first `words` columns are words and the others numbers."""
-    rule = ["---"] * words + ["--:"] * (len(heading) - words)
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (heading, rule, *rows))
-
-
-def _percent(value: float, *, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f}"
-
-
-def _ends(interval: Interval, *, digits: int = 1) -> str:
-    return f"{_percent(interval.low, digits=digits)} to {_percent(interval.high, digits=digits)}"
-
-
-def _with(value: float, interval: Interval) -> str:
-    return f"{_percent(value)} ({_ends(interval)})"
-
-
-def _signed(value: float, interval: Interval) -> str:
-    text = _plus(value)
-    return f"{f'**{text}**' if _differs(interval) else text} ({_ends(interval)})"
-
-
-def _plus(value: float) -> str:
-    text = f"{100 * value:+.1f}"
-    return text if float(text) else "0.0"
-
-
-def _differs(interval: Interval) -> bool:
-    return not interval.low <= 0 <= interval.high
+    return table(heading, rows, words=1)
 
 
 def as_csv(evaluation: Evaluation) -> str:
-    """One line per report, its fields as columns (shares, not percent), intervals as two columns; empty = none."""
-    names = [field.name for field in fields(Report)]
-    columns = [end for name in names for end in ((f"{name}_low", f"{name}_high") if "interval" in name else (name,))]
-    written = io.StringIO()
-    rows = csv.writer(written, lineterminator="\n")
-    rows.writerow(columns)
-    for report in evaluation.reports:
-        values = ((name, getattr(report, name)) for name in names)
-        rows.writerow([v for name, value in values for v in _flat(name, value)])
-    return written.getvalue()
-
-
-def _flat(name: str, value: object) -> tuple[object, ...]:
-    if "interval" not in name:
-        return (value,)
-    return tuple(value) if isinstance(value, Interval) else ("", "")
+    """One line per report, as `rows_as_csv` writes it."""
+    return rows_as_csv(Report, evaluation.reports)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from glintbox.datasets import scene_folder
-from glintbox.datasets.resolve import SIZES, data_name, resolve
+from glintbox.datasets.cases import SIZES
+from glintbox.datasets.resolve import annotations_of, data_name, resolve
 from glintbox.datasets.scene_folder import fingerprint, write_scenes
 from glintbox.datasets.scenes import SPLITS, Scene, draw_scene, scene_seed
 from glintbox.errors import BadInput, UnknownName
@@ -45,13 +46,14 @@ def plain(sample: Sample) -> tuple[object, ...]:
     return sample.id, sample.query, sample.size, sample.truth
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize(
+    ("size", "instances"), [*((size, number) for size in SIZES for number in ("one", "any")), ("any", "many")]
+)
 def test_the_word_scenes_and_a_folder_of_the_same_seeds_give_the_same_cases(
-    folder: Path, size: str, single: bool
+    folder: Path, size: str, instances: str
 ) -> None:
-    there = cases(folder, size=size, single=single)
-    drawn = cases("scenes", split="validation", size=size, single=single, limit=len(there))
+    there = cases(folder, size=size, instances=instances)
+    drawn = cases("scenes", split="validation", size=size, instances=instances, limit=len(there))
     assert list(map(plain, drawn)) == list(map(plain, there))
     assert all(
         open_image(a.image).tobytes() == open_image(b.image).tobytes() for a, b in zip(drawn, there, strict=True)
@@ -78,7 +80,7 @@ def test_scenes_are_drawn_as_far_as_they_are_needed_and_only_once(cache: Path, m
 
 def test_sizes_are_shares_of_the_picture() -> None:
     for size, share in SIZES.items():
-        for sample in cases("scenes", size=size, limit=4, single=False):
+        for sample in cases("scenes", size=size, limit=4, instances="any"):
             for box in sample.truth:
                 assert share is None or share.low <= box.area / (sample.size.width * sample.size.height) <= share.high
 
@@ -118,7 +120,7 @@ def test_a_name_tells_the_content(folder: Path, tmp_path: Path) -> None:
     first = data_name(str(path), split=None)
     assert first.startswith("instances-") and first == data_name(str(written(tmp_path, [0, 0, 10, 10])), split=None)
     assert first != data_name(str(written(tmp_path, [0, 0, 10, 11])), split=None)
-    with pytest.raises(BadInput, match=r"instances JSON at .*none\.json, found no file"):
+    with pytest.raises(BadInput, match=r"instances JSON or a folder at .*none\.json, found nothing"):
         data_name(str(tmp_path / "none.json"), split=None)
 
 
@@ -132,9 +134,9 @@ def test_a_scene_of_another_split_is_refused(folder: Path) -> None:
     seed = scene_seed("validation", 0)
     with pytest.raises(BadInput, match=f"split 'test' in .*got scene {seed} of split 'validation'.*--split validation"):
         cases(folder, split="test")
-    with pytest.raises(BadInput, match="expected scenes of split 'calibration'"):
+    with pytest.raises(BadInput, match=r"expected scenes of split 'calibration'"):
         cases(folder, default_split="calibration")
-    with pytest.raises(BadInput, match="expected scenes of split 'train'"):
+    with pytest.raises(BadInput, match=r"expected scenes of split 'train'"):
         cases(folder / "instances.json", images=folder / "images", split="train")
     assert cases(folder / "instances.json", images=folder / "images", size="any") == cases(folder, size="any")
 
@@ -160,7 +162,7 @@ def test_names_that_mean_nothing_are_refused_with_what_is_known(
         cases("scenes", size="smal")
     with pytest.raises(UnknownName, match=r"split 'tests'. Did you mean 'test'"):
         cases("scenes", split="tests")
-    with pytest.raises(BadInput, match=r"folder of scenes at val2017\.json, found nothing there"):
+    with pytest.raises(BadInput, match=r"or a folder at val2017\.json, found nothing there"):
         cases("val2017.json", images=tmp_path)
 
 
@@ -182,11 +184,49 @@ def test_what_does_not_belong_together_is_refused(folder: Path, tmp_path: Path) 
 
 
 def test_a_folder_that_holds_no_scenes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"no instances\.json in .*if it was stopped, run it again"):
+    with pytest.raises(BadInput, match=r"found no instances\.json.*was stopped, run it again"):
         cases(tmp_path)
     written(tmp_path, [0, 0, 10, 10])
     with pytest.raises(BadInput, match="got other annotations in"):
         cases(tmp_path)
+
+
+def test_ids_name_the_cases_whatever_their_size(folder: Path, cache: Path) -> None:
+    every = cases(folder, size="any", instances="any")
+    ids = [sample.id for sample in every[5:1:-2]]
+    assert cases(folder, ids=ids) == [every[3], every[5]]
+    drawn = cases("scenes", ids=ids)
+    assert list(map(plain, drawn)) == [plain(every[3]), plain(every[5])]
+    assert len(list(cache.rglob("*.png"))) <= 2, "only scenes with a named case are drawn"
+    for odd in ("12000000-1", "x", every[0].id + "99"):
+        with pytest.raises(BadInput, match=f"expected 1 ids of cases of .*got 1 that are none: {odd}"):
+            cases("scenes", ids=[odd])
+
+
+def test_missing_pictures_stop_or_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = written(tmp_path, [10, 20, 10, 10])
+    content = json.loads(path.read_bytes())
+    content["images"].append(content["images"][0] | {"id": 8, "file_name": "8.jpg"})
+    content["annotations"].append(content["annotations"][0] | {"id": 8, "image_id": 8})
+    path.write_text(json.dumps(content))
+    with pytest.raises(BadInput, match=r"pictures of 2 cases, found no file for 1 of them: .*8\.jpg; .*--skip-missing"):
+        cases(path, images=tmp_path)
+    assert [sample.id for sample in cases(path, images=tmp_path, skip_missing=True)] == ["7-3"]
+    assert caplog.messages == ["left out 1 of 2 cases: their pictures are not there"]
+
+
+def test_what_is_left_out_of_a_file_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = written(tmp_path, [10, 20, 10, 10], [150, 100, 5, 5], [10, 20, 0, 10])
+    with pytest.raises(BadInput, match=r"expected pictures with two or more objects of a category in .*, got none$"):
+        cases(path, images=tmp_path, size="any", instances="many")
+    [said] = caplog.messages
+    assert said.startswith("left out 1 of 1 pairs of") and "1 annotations without area" in said
+    assert "1 annotations outside their picture" in said
+
+
+def test_scenes_have_no_end_to_be_counted() -> None:
+    with pytest.raises(BadInput, match="scenes, which have no end; make a folder"):
+        annotations_of("scenes", split=None)
 
 
 def test_a_cache_that_cannot_be_written_is_refused(cache: Path) -> None:

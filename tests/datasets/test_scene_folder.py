@@ -17,7 +17,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from glintbox.datasets import scene_folder
-from glintbox.datasets.coco import coco_samples
+from glintbox.datasets.cases import Rule, cases
+from glintbox.datasets.coco import read_coco
 from glintbox.datasets.expressions import expressions
 from glintbox.datasets.scene_folder import kept_or_drawn, run_lengths, write_scenes
 from glintbox.datasets.scenes import Scene, draw_scene, scene_seed
@@ -50,7 +51,7 @@ def decoded(counts: list[int], size: tuple[int, int]) -> np.ndarray[Any, Any]:
 
 
 def test_what_is_written_is_what_was_drawn(folder: Path) -> None:
-    samples = list(coco_samples(folder / "instances.json", folder / "images", area=None, single=False))
+    samples = list(cases(read_coco(folder / "instances.json"), folder / "images", Rule("any")))
     for index in range(4):
         scene = draw_scene(scene_seed("validation", index))
         own = [sample for sample in samples if sample.image.stem == f"{scene.seed:08d}"]

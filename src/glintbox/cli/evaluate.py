@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from glintbox import embedded
 from glintbox.artifacts import write_whole
+from glintbox.cli.cases import Dataset, Ids, Images, Multiple, SkipMissing, Wanted, read_cases
 from glintbox.cli.console import errors, progress, results
-from glintbox.cli.ground import AsJson, Device, Dtype, Heads, Model, known_selector
+from glintbox.cli.evaluate_many import CLUSTERS, clusters, compared, written
+from glintbox.cli.ground import AsJson, Device, Dtype, Heads, Model, Regressor, known_selector
 from glintbox.compare import Plan, collect, compare, costs, share_of
-from glintbox.datasets.resolve import data_name, resolve
+from glintbox.datasets.resolve import data_name
 from glintbox.draw import Figure, require_matplotlib, save_figure
 from glintbox.draw_gallery import Shown, gallery_figure
 from glintbox.draw_report import report_figure, sizes_figure
@@ -25,17 +27,28 @@ from glintbox.ground import Grounder
 from glintbox.images import open_image
 from glintbox.records import Sample, Sampling, Selector, to_json
 from glintbox.rivals import rivals
+from glintbox.selectors.base import Clusters
 from glintbox.tables import as_csv, markdown
+from glintbox.tables_many import markdown_many
 
 SPLIT = "validation"
 EACH = 4
 """Pictures per outcome in the gallery: the first ones, nobody picks."""
 
-Dataset = Annotated[str, typer.Argument(help="scenes, a folder of glintbox scenes make, or a COCO instances JSON.")]
-Images = Annotated[Path | None, typer.Option(help="Folder of the pictures of a COCO file.")]
-Split = Annotated[str | None, typer.Option(help=f"Of scenes; {SPLIT} unless said otherwise.")]
+Split = Annotated[str | None, typer.Option(help=f"Of the dataset; what serves for {SPLIT} unless said otherwise.")]
 SizeNames = Annotated[str, typer.Option(help="small (0.1-1 % of the picture), medium, large, any; or several: a,b.")]
 Limit = Annotated[int | None, typer.Option(help="At most so many cases of each size (default: all; of scenes 500).")]
+Grouping = Annotated[str, typer.Option("--clusters", help="With --multiple: IoU that joins boxes, fewest members.")]
+
+
+class Output(NamedTuple):
+    """What is to come out, and where: a report of `size` into `out` and onto stdout, or, of a shard, answers alone."""
+
+    size: str
+    multiple: bool
+    shard: str | None
+    out: Path | None
+    as_json: bool
 
 
 def evaluate(
@@ -45,6 +58,10 @@ def evaluate(
     split: Split = None,
     size: SizeNames = "small",
     limit: Limit = None,
+    multiple: Multiple = False,
+    grouping: Grouping = CLUSTERS,
+    ids: Ids = None,
+    skip_missing: SkipMissing = False,
     model: Model = embedded.NAME,
     selector: Annotated[str, typer.Option(help="Names a,b,c; greedy and auto are among them.")] = "greedy,auto",
     temperature: Annotated[str, typer.Option(help="Of the samples; several: a,b,c.")] = "0.7",
@@ -53,6 +70,7 @@ def evaluate(
     others: Annotated[str, typer.Option("--rivals", help="upscale,crop: what greedy gets for the same money.")] = "",
     shard: Annotated[str | None, typer.Option(help="i/k: only draw this part of the answers, no report.")] = None,
     heads: Heads = None,
+    regressor: Regressor = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and pictures.")] = None,
     work: Annotated[Path | None, typer.Option(help="Folder that keeps the answers, for resuming.")] = None,
     device: Device = "auto",
@@ -63,21 +81,34 @@ def evaluate(
 
     How often the chosen box is right: every selector chooses among the same answers, drawn once and kept.
     """
-    names, samplings = _names(selector), tuple(Sampling(n, t, seed=seed) for t in _numbers(temperature))
+    names, samplings, grouped = _names(selector), _samplings(n, temperature, seed), multiple and clusters(grouping)
     if out:
         require_matplotlib()
-    samples = _cases(dataset, images, split, sizes=_words(size), limit=limit)
-    grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads)
-    selectors, asks = _selectors(grounder, names), rivals(grounder.lvlm, _words(others))
-    data = data_name(dataset, split=split, default_split=SPLIT)
-    plan = Plan(grounder.setting, samplings, selectors, asks, data, work)
-    if shard:
-        _collect(grounder, share_of(samples, shard), plan)
+    wanted = Wanted(dataset, images, split, _words(size), limit, multiple, ids, skip_missing)
+    samples = read_cases(wanted, default_split=SPLIT)
+    grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
+    selectors, asks = _selectors(grounder, names, grouped), rivals(grounder.lvlm, _words(others))
+    plan = Plan(grounder.setting, samplings, selectors, asks, data_name(dataset, split=split), work)
+    _answer(grounder, samples, plan, Output(f"of {ids.name}" if ids else size, multiple, shard, out, as_json))
+
+
+def _answer(grounder: Grounder, samples: Sequence[Sample], plan: Plan, output: Output) -> None:
+    if output.multiple and plan.asks:
+        raise BadInput("expected no --rivals with --multiple, they find one box only; leave them out")
+    if output.shard:
+        _collect(grounder, share_of(samples, output.shard), plan)
         return
-    methods, found = _compare(grounder, samples, plan, size)
-    if out:
-        _save(out, found, _gallery(methods, samples))
-    results.print(to_json(found) if as_json else markdown(found), soft_wrap=True)
+    about = _about(plan, len(samples), output.size)
+    if output.multiple:
+        several = compared(grounder, samples, plan, about)
+        told, record, files = markdown_many(several), to_json(several), written(several, picture=bool(output.out))
+    else:
+        methods, found = _compare(grounder, samples, plan, about)
+        told, record = markdown(found), to_json(found)
+        files = _files(found, _gallery(methods, samples)) if output.out else {}
+    if output.out:
+        _save(output.out, files)
+    results.print(record if output.as_json else told, soft_wrap=True)
 
 
 def _words(text: str) -> list[str]:
@@ -104,34 +135,15 @@ def _numbers(temperature: str) -> list[float]:
     return list(dict.fromkeys(numbers))
 
 
-def _cases(
-    dataset: str, images: Path | None, split: str | None, *, sizes: Sequence[str], limit: int | None
-) -> list[Sample]:
-    """The cases of each size, one after the other; none twice, where sizes meet."""
-    if not sizes:
-        raise BadInput("expected names of sizes, got none; for instance --size small,large")
-    with progress() as bar:
-        task = bar.add_task("reading cases", total=None)
-        found = [
-            sample
-            for size in sizes
-            for sample in resolve(
-                dataset, images=images, split=split, size=size, limit=limit, default_split=SPLIT,
-                tick=lambda: bar.update(task, advance=1),
-            )
-        ]  # fmt: skip
-    return list({sample.id: sample for sample in found}.values())
+def _samplings(n: int, temperature: str, seed: int) -> tuple[Sampling, ...]:
+    return tuple(Sampling(n, number, seed=seed) for number in _numbers(temperature))
 
 
-def _selectors(grounder: Grounder, names: Sequence[str]) -> dict[str, Selector | None]:
+def _selectors(grounder: Grounder, names: Sequence[str], grouped: bool | Clusters) -> dict[str, Selector | None]:
     """Selectors by the name to show, None for greedy; one that cannot be is refused before the answers are drawn."""
     made: dict[str, Selector | None] = {}
     for name in names:
-        one = None if name == GREEDY else grounder.choice(name)[0]
-        if one and one.needs and one.needs.maps:
-            raise BadInput(
-                f"{name} needs attention maps, and kept answers hold none; name other selectors, e.g. acs-free"
-            )
+        one = None if name == GREEDY else grounder.choice(name, multiple=grouped)[0]
         made[f"auto, {one.name}" if one and name == "auto" else name] = one
     return made
 
@@ -144,18 +156,29 @@ def _collect(grounder: Grounder, samples: Sequence[Sample], plan: Plan) -> None:
     errors.print(told, soft_wrap=True)
 
 
-def _compare(grounder: Grounder, samples: Sequence[Sample], plan: Plan, size: str) -> tuple[list[Judged], Evaluation]:
-    with progress() as bar:
-        task = bar.add_task("answering", total=plan.steps(len(samples)))
-        methods = compare(grounder.lvlm, samples, plan, tick=lambda: bar.update(task, advance=1))
-        task = bar.add_task("timing", total=None, visible=bool(plan.asks))
-        measured = costs(grounder.lvlm, samples, plan) if plan.asks else ()
+def _about(plan: Plan, cases: int, size: str) -> dict[str, str]:
+    """What was asked, in words."""
     like = plan.samplings[0]
     about = {
         "model": plan.setting.model, "prompt": plan.setting.prompt, "data": plan.data, "size": size,
-        "cases": len(samples), "N": like.n, "top-p": like.top_p, "top-k": like.top_k, "seed": like.seed,
+        "cases": cases, "N": like.n, "top-p": like.top_p, "top-k": like.top_k, "seed": like.seed,
     }  # fmt: skip
-    return methods, evaluated(methods, about={name: str(value) for name, value in about.items()}, costs=measured)
+    return {name: str(value) for name, value in about.items()}
+
+
+def _compare(
+    grounder: Grounder, samples: Sequence[Sample], plan: Plan, about: Mapping[str, str]
+) -> tuple[list[Judged], Evaluation]:
+    with progress() as bar:
+        task = bar.add_task("answering", total=plan.steps(len(samples)))
+        choosing = bar.add_task("choosing", total=len(samples) * len(plan.samplings))
+        methods = compare(
+            grounder.lvlm, samples, plan,
+            tick=lambda: bar.update(task, advance=1), chosen=lambda: bar.update(choosing, advance=1),
+        )  # fmt: skip
+        task = bar.add_task("timing", total=None, visible=bool(plan.asks))
+        measured = costs(grounder.lvlm, samples, plan) if plan.asks else ()
+    return methods, evaluated(methods, about=about, costs=measured)
 
 
 def _gallery(methods: Sequence[Judged], samples: Sequence[Sample]) -> Figure | None:
@@ -175,15 +198,17 @@ def _gallery(methods: Sequence[Judged], samples: Sequence[Sample]) -> Figure | N
     return gallery_figure(shown, title=title, counts=counts) if any(shown.values()) else None
 
 
-def _save(out: Path, found: Evaluation, gallery: Figure | None) -> None:
-    """report.md, .csv, .json and .png; sizes.png where small and large targets were asked for; gallery.png."""
+def _files(found: Evaluation, gallery: Figure | None) -> dict[str, str | Figure]:
+    """Report.md, .csv, .json and .png; sizes.png where small and large targets were asked for; gallery.png."""
     figures = {"report.png": report_figure(found), "sizes.png": sizes_figure(found), "gallery.png": gallery}
     texts = {"report.md": markdown(found), "report.csv": as_csv(found), "report.json": to_json(found, indent=1) + "\n"}
-    files = {name: text.encode() for name, text in texts.items()}
-    files |= {name: _png(figure) for name, figure in figures.items() if figure is not None}
+    return texts | {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def _save(out: Path, files: Mapping[str, str | Figure]) -> None:
     try:
         for name, content in files.items():
-            write_whole(out / name, content)
+            write_whole(out / name, content.encode() if isinstance(content, str) else _png(content))
     except OSError as error:
         raise BadInput(
             f"could not write the report into {out}: {error}; the answers are kept, name another --out and run again"

@@ -1,32 +1,27 @@
-"""COCO-format annotations → small-object cases: one picture, one category, its true boxes (docs/acs.md 26)."""
+"""A COCO instances JSON → pictures, category names, and the objects of each pair of picture and category."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from glintbox.boxes import Box, Size
+from glintbox.datasets.objects365 import as_coco, is_objects365
 from glintbox.errors import BadInput
-from glintbox.records import Sample
 
-log = logging.getLogger(__name__)
+NO_AREA = "annotations without area"
+OUTSIDE = "annotations outside their picture"
+LEFT_OUT = "pairs left out, their truth is incomplete"
+CLIPPED = "boxes clipped to their picture"
+CROWDS = "crowd annotations"
+ODD = "depicted or mirrored objects"
 
-
-class Share(NamedTuple):
-    """A range of box area as share of the image's, both ends included."""
-
-    low: float
-    high: float
-
-
-SMALL = Share(0.001, 0.01)
-"""The paper's small objects: 0.1-1 % of the image (section 5.1)."""
+WRITTEN = 0.01
+"""COCO writes hundredths of a pixel; a box that leaves its picture by less is rounded, not clipped."""
 
 
 class Picture(NamedTuple):
@@ -42,67 +37,37 @@ class Pair(NamedTuple):
     image: int
     category: int
 
+    def __str__(self) -> str:
+        return f"{self.image}-{self.category}"
+
+
+class Marked(NamedTuple):
+    """One annotation. mask: px² that the object itself covers, None where the file does not say.
+
+    crowd: a box around many. odd: Objects365's `isfake` (a picture of the thing) or `isreflected` (seen in a mirror).
+    """
+
+    box: Box
+    mask: float | None = None
+    crowd: bool = False
+    odd: bool = False
+
 
 class Annotations(NamedTuple):
-    """What a COCO file says: pictures and category names by id, true boxes (px) of each pair, and `info.split`."""
+    """What a COCO file says: pictures and category names by id, the annotations (px) of each pair, and `info.split`.
+
+    notes: what was met and what was done about it, counted.
+    """
 
     pictures: Mapping[int, Picture]
     names: Mapping[int, str]
-    pairs: Mapping[Pair, tuple[Box, ...]]
+    pairs: Mapping[Pair, tuple[Marked, ...]]
     split: str | None = None
-
-
-def coco_samples(
-    annotations: Path,
-    images: Path,
-    *,
-    area: tuple[float, float] | None = SMALL,
-    single: bool = True,
-    limit: int | None = None,
-) -> Iterator[Sample]:
-    """Pairs of picture and category whose boxes are all of the wanted size, by image id, then category id.
-
-    annotations: a COCO instances JSON. images: the folder of its pictures. area: share of the image that the BOX (not
-    the mask) covers, both ends included; None = any. single: exactly one annotated object of the category, else at
-    least one. Crowd annotations are no objects and are passed over. A sample's id is "IMAGE-CATEGORY" in COCO's ids.
-
-    A box without area (COCO has a few) makes its pair's truth incomplete: such pairs are left out, and their number is
-    logged as a warning.
-
-    Raises:
-        BadInput: no COCO file, a box that is not four finite numbers, an id that does not exist, a picture that is
-            not there.
-    """
-    if area is not None and not 0 <= area[0] <= area[1] <= 1:
-        raise BadInput(f"expected area shares 0 <= low <= high <= 1, got {area}")
-    if limit is not None and limit < 1:
-        raise BadInput(f"expected limit >= 1, got {limit}")
-    if not images.is_dir():
-        raise BadInput(f"expected a folder of pictures at {images}, found none")
-    return islice(cases(read_coco(annotations), images, area=area, single=single), limit)
-
-
-def cases(
-    annotations: Annotations, images: Path, *, area: tuple[float, float] | None, single: bool
-) -> Iterator[Sample]:
-    """The pairs of `coco_samples` from what was read already.
-
-    Raises:
-        BadInput: a picture that is not there.
-    """
-    for pair in sorted(annotations.pairs):
-        boxes, (file, size) = annotations.pairs[pair], annotations.pictures[pair.image]
-        shares = [box.area / (size.width * size.height) for box in boxes]
-        if (single and len(boxes) != 1) or (area and not all(area[0] <= share <= area[1] for share in shares)):
-            continue
-        path = images / file
-        if not path.is_file():
-            raise BadInput(f"expected the picture {path}, found no file; are the pictures of this split in {images}?")
-        yield Sample(f"{pair.image}-{pair.category}", path, size, annotations.names[pair.category], boxes)
+    notes: Mapping[str, int] = {}
 
 
 def read_coco(path: Path) -> Annotations:
-    """Read a COCO instances JSON; pairs with a box without area are left out, as `coco_samples` says.
+    """Read a COCO instances JSON, or Objects365's, as `parse_coco` says.
 
     Raises:
         BadInput: no COCO file, a box that is not four finite numbers, an id that does not exist.
@@ -117,21 +82,34 @@ def read_coco(path: Path) -> Annotations:
 
 
 def parse_coco(content: Any, where: str) -> Annotations:
-    """What a COCO instances JSON holds; `where` it came from is told in errors, which are those of `read_coco`."""
+    """What a COCO instances JSON holds; `where` it came from is told in errors, which are those of `read_coco`.
+
+    A box that leaves its picture is clipped to it. A box without area (COCO has a few), or wholly outside, makes the
+    truth of its pair incomplete: such pairs are left out. Both are counted in `notes`, as crowds are. The peculiarities
+    of Objects365 are those of `as_coco`.
+    """
+    notes: Counter[str] = Counter()
     try:
+        if is_objects365(content):
+            content, done = as_coco(content)
+            notes.update(done)
         pictures = {one["id"]: _picture(one) for one in content["images"]}
         names = {category["id"]: category["name"] for category in content["categories"]}
-        pairs: dict[Pair, list[Box | None]] = defaultdict(list)
+        pairs: dict[Pair, list[Marked | None]] = defaultdict(list)
         for annotation in content["annotations"]:
             pair = Pair(annotation["image_id"], annotation["category_id"])
+            place = f"annotation {annotation.get('id')} in {where}"
             if pair.image not in pictures or pair.category not in names:
-                raise BadInput(f"annotation {annotation['id']} in {where} is of an image or category that is not there")
-            if not annotation.get("iscrowd", 0):
-                pairs[pair].append(_box(annotation["bbox"], f"annotation {annotation['id']} in {where}"))
+                raise BadInput(f"{place} is of an image or category that is not there")
+            marked = _marked(annotation, pictures[pair.image].size, place, notes)
+            if marked or not annotation.get("iscrowd"):
+                pairs[pair].append(marked)
         split = content.get("info", {}).get("split")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _no_coco(where, error) from error
-    return Annotations(pictures, names, _whole(pairs), split)
+    whole = {pair: tuple(one for one in marked if one) for pair, marked in pairs.items() if None not in marked}
+    notes[LEFT_OUT] = len(pairs) - len(whole)
+    return Annotations(pictures, names, whole, split, {what: count for what, count in notes.items() if count})
 
 
 def _no_coco(where: str, error: Exception) -> BadInput:
@@ -148,21 +126,30 @@ def _picture(entry: Mapping[str, Any]) -> Picture:
     return Picture(str(entry["file_name"]), size)
 
 
-def _box(written: Sequence[float], where: str) -> Box | None:
-    """A box from COCO's x, y, width, height; None where it has no area."""
+def _marked(annotation: Mapping[str, Any], size: Size, place: str, notes: Counter[str]) -> Marked | None:
+    """An annotation; None where it has no box in the picture."""
+    crowd = bool(annotation.get("iscrowd"))
+    odd = bool(annotation.get("isfake") or annotation.get("isreflected"))
+    box = _box(annotation["bbox"], size, place, notes)
+    if box is None:
+        return None
+    notes[CROWDS] += crowd
+    notes[ODD] += odd
+    mask = annotation.get("area")
+    return Marked(box, None if mask is None else float(mask), crowd, odd)
+
+
+def _box(written: Sequence[float], size: Size, place: str, notes: Counter[str]) -> Box | None:
+    """A box from COCO's x, y, width, height, as far as it lies in the picture."""
     if len(written) != 4 or not all(math.isfinite(value) for value in written):
-        raise BadInput(f"expected a bbox of four finite numbers, got {written} in {where}")
+        raise BadInput(f"expected a bbox of four finite numbers, got {written} in {place}; correct it, or take it out")
     x, y, width, height = written
-    return Box(x, y, x + width, y + height) if width > 0 and height > 0 else None
-
-
-def _whole(pairs: Mapping[Pair, Sequence[Box | None]]) -> Mapping[Pair, tuple[Box, ...]]:
-    """The pairs all of whose boxes have an area."""
-    whole = {
-        pair: tuple(box for box in boxes if box)
-        for pair, boxes in pairs.items()
-        if all(box is not None for box in boxes)
-    }
-    if len(whole) < len(pairs):
-        log.warning("left out %d of %d pairs: a box without area", len(pairs) - len(whole), len(pairs))
-    return whole
+    if width <= 0 or height <= 0:
+        notes[NO_AREA] += 1
+        return None
+    left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + width, size.width), min(y + height, size.height)
+    if left >= right or top >= bottom:
+        notes[OUTSIDE] += 1
+        return None
+    notes[CLIPPED] += max(left - x, top - y, x + width - right, y + height - bottom) > WRITTEN
+    return Box(left, top, right, bottom)

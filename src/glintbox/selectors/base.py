@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,6 +18,16 @@ Score = Callable[[CandidateSet], Float[Tensor, " candidate"]]
 """One number per candidate of `found.candidates`, higher is better; -inf = not to be chosen by this method."""
 
 Choose = Callable[[CandidateSet], tuple[ScoredBox, ...]]
+
+
+class Clusters(NamedTuple):
+    """How candidates are grouped where several objects are wanted (docs/acs.md 32).
+
+    iou: overlap that joins two candidates. min_size: clusters of fewer members are discarded; with 1 none is.
+    """
+
+    iou: float = 0.5
+    min_size: int = 2
 
 
 def in_order(found: CandidateSet) -> tuple[int, ...]:
@@ -62,7 +74,12 @@ def best_of(score: Score, *, tie: Score | None = None, reported: bool = True) ->
 
 
 def best_per_cluster(
-    score: Score, *, tie: Score | None = None, reported: bool = True, iou: float = 0.5, min_size: int = 2
+    score: Score,
+    *,
+    tie: Score | None = None,
+    reported: bool = True,
+    iou: float = Clusters().iou,
+    min_size: int = Clusters().min_size,
 ) -> Choose:
     """Choose the best box of every cluster, best first (ACS section 5.5, docs/acs.md 32).
 
@@ -84,6 +101,13 @@ def best_per_cluster(
         return _shown(tuple(best.values()) or ranked[:1], reported)
 
     return choose
+
+
+def chooser(multiple: bool | Clusters) -> Callable[..., Choose]:
+    """`best_of`, or `best_per_cluster` where several objects are wanted; True groups them as the paper does."""
+    if isinstance(multiple, bool):
+        return best_per_cluster if multiple else best_of
+    return partial(best_per_cluster, iou=multiple.iou, min_size=multiple.min_size)
 
 
 def _checked(found: CandidateSet, score: Score, ordered: tuple[int, ...]) -> dict[int, float]:
