@@ -1,8 +1,10 @@
 """The regressor is the paper's by its parameter counts, and what is saved is what is loaded, or refused."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +15,10 @@ from glintbox.errors import BadInput, NoArtifact
 from glintbox.records import Head
 from glintbox.regressor import (
     AttentionIoURegressor,
+    Recipe,
     RegressorBundle,
     RegressorCard,
+    layers,
     load_regressor,
     new_regressor,
     save_regressor,
@@ -49,17 +53,71 @@ def test_parameters_are_as_many_as_the_paper_says(channels: int, branch: int, to
     assert sum(p.numel() for p in network.parameters()) == total
 
 
-def test_layers_come_in_the_order_of_tables_7_and_9() -> None:
-    branch = [type(layer).__name__ for layer in AttentionIoURegressor(2).branches[0].children()]
-    block = ["Conv2d", "BatchNorm2d", "ReLU"]
-    assert branch == [
-        *[*block, "Dropout2d", "MaxPool2d"] * 2,
-        *[*block, "AdaptiveAvgPool2d", "Flatten", "Dropout", "Linear"],
-    ]
-    nine = ["Linear", "ReLU", "BatchNorm1d", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
-    assert [type(layer).__name__ for layer in AttentionIoURegressor(2).fusion] == nine
-    seven = ["Linear", "BatchNorm1d", "ReLU", *nine[3:]]
-    assert [type(layer).__name__ for layer in AttentionIoURegressor(2, order="bn_relu").fusion] == seven
+def branch_of_the_paper(side: int, channels: int, *, dropout: bool) -> list[tuple[str, tuple[int, ...], int]]:
+    """Kind, output shape and parameters of each row of a branch of Table 7 (no dropout) or 9 (with it)."""
+    rows: list[tuple[str, tuple[int, ...], int]] = []
+    taken = channels
+    for given, parameters, part in ((64, taken * 64 * 9 + 64, 1), (128, 73_856, 2), (256, 295_168, 4)):
+        shape = (1, given, side // part, side // part)
+        rows += [("Conv2d", shape, parameters), ("BatchNorm2d", shape, 2 * given), ("ReLU", shape, 0)]
+        if given < 256:
+            rows += [("Dropout2d", shape, 0)] if dropout else []
+            rows += [("MaxPool2d", (1, given, side // part // 2, side // part // 2), 0)]
+    rows += [("AdaptiveAvgPool2d", (1, 256, 1, 1), 0)]
+    rows += [("Flatten", (1, 256), 0), ("Dropout", (1, 256), 0)] if dropout else []
+    return [*rows, ("Linear", (1, 128), 32_896)]
+
+
+FUSION_7 = [
+    ("Linear", (1, 256), 131_328), ("BatchNorm1d", (1, 256), 512), ("ReLU", (1, 256), 0),
+    ("Linear", (1, 128), 32_896), ("ReLU", (1, 128), 0), ("Linear", (1, 1), 129),
+]  # fmt: skip
+FUSION_9 = [
+    ("Linear", (1, 256), 131_328), ("ReLU", (1, 256), 0), ("BatchNorm1d", (1, 256), 512), ("Dropout", (1, 256), 0),
+    ("Linear", (1, 128), 32_896), ("ReLU", (1, 128), 0), ("Dropout", (1, 128), 0), ("Linear", (1, 1), 129),
+]  # fmt: skip
+
+
+def test_every_layer_is_that_of_table_7_qwen() -> None:
+    network = AttentionIoURegressor(28 * 28, order="bn_relu", dropout=0)
+    idle = {"Flatten", "Dropout", "Dropout2d"}  # they change no number here, and the table leaves them out
+    found = [(one.kind, one.shape, one.parameters) for one in layers(network, 24, 24) if one.kind not in idle]
+    assert {m.p for m in network.modules() if isinstance(m, nn.Dropout | nn.Dropout2d)} == {0}
+    shown = branch_of_the_paper(24, 784, dropout=False)
+    assert shown[0] == ("Conv2d", (1, 64, 24, 24), 451_648)
+    assert found == [*shown * 4, *FUSION_7]
+
+
+def test_every_layer_is_that_of_table_9_internvl() -> None:
+    network = AttentionIoURegressor(36 * 32, order="relu_bn")
+    found = [(one.kind, one.shape, one.parameters) for one in layers(network, 16, 16)]
+    shown = branch_of_the_paper(16, 1152, dropout=True)
+    assert shown[0] == ("Conv2d", (1, 64, 16, 16), 663_616)
+    assert found == [*shown * 4, *FUSION_9]
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "mult_adds", "printed", "megabytes"),
+    [(784, 24, 1_125_942_273, "1.13 G", "7.23 4.14 14.33"), (1152, 16, 717_640_705, "717.64 M", "4.72 1.84 17.72")],
+)
+def test_cost_is_that_of_tables_8_and_10_for_one_candidate_on_24_and_16_cells_a_side(
+    channels: int, side: int, mult_adds: int, printed: str, megabytes: str
+) -> None:
+    found = layers(AttentionIoURegressor(channels), side, side)
+    assert sum(one.mult_adds for one in found) == mult_adds
+    number, unit = printed.split()
+    assert f"{mult_adds / {'G': 1e9, 'M': 1e6}[unit]:.2f}" == number
+    taken = 4 * channels * side * side
+    held = sum(math.prod(one.shape) for one in found if one.parameters)
+    parameters = sum(one.parameters for one in found)
+    sizes = (4 * taken, 2 * 4 * held, 4 * parameters)  # bytes of float32: input, outputs and their gradients, weights
+    assert " ".join(f"{size / 1e6:.2f}" for size in sizes) == megabytes
+
+
+def test_layers_leave_no_trace() -> None:
+    network = AttentionIoURegressor(2)
+    layers(network, 4, 6)
+    assert not any(layer._forward_hooks for layer in network.modules())
 
 
 def test_dropout_is_as_asked() -> None:
@@ -174,6 +232,28 @@ def test_a_card_without_heads_or_with_too_small_a_grid_is_refused() -> None:
         RegressorCard(SETTING, HEADS, 4, 3)
     with pytest.raises(BadInput, match="got 0 heads"):
         RegressorCard(SETTING, (), 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": 0}, "at least 1 epoch"),
+        ({"batch": 1}, "a batch of 2"),
+        ({"pairs": 0}, "1 pair, got 100, 15, 64 and 0"),
+        ({"held_out": 1.0}, "0 < held_out < 1, .* got 0.0003, 1.0"),
+        ({"rate": 0.0}, "0 < rate < 1"),
+        ({"decay": -1.0}, "decay >= 0"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        Recipe(**wrong)
+
+
+def test_the_recipe_is_the_papers() -> None:
+    paper = Recipe()
+    assert (paper.rate, paper.decay, paper.batch, paper.epochs) == (3e-4, 1e-4, 64, 100)
+    assert (paper.patience, paper.min_delta, paper.held_out) == (15, 1e-3, 0.1)
 
 
 def test_a_network_without_channels_is_refused() -> None:

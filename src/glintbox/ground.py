@@ -35,6 +35,7 @@ from glintbox.records import (
 )
 from glintbox.regressor import RegressorBundle, fingerprint, load_regressor
 from glintbox.selectors import best_selector, selector
+from glintbox.selectors.base import Clusters
 
 Picture = str | Path | Image | npt.NDArray[Any]
 
@@ -181,7 +182,7 @@ class Grounder:
                 rows.append((score, {"score": score, "label": label, "box": corners}))
         return [row for score, row in sorted(rows, key=lambda pair: -pair[0]) if score >= threshold]
 
-    def choice(self, name: str | Selector, *, multiple: bool = False) -> tuple[Selector, tuple[str, ...]]:
+    def choice(self, name: str | Selector, *, multiple: bool | Clusters = False) -> tuple[Selector, tuple[str, ...]]:
         """The selector of a name, or the best there is for "auto", and what a user should know of it.
 
         Raises:
@@ -208,9 +209,10 @@ class Grounder:
 
     @property
     def setting(self) -> Setting:
-        """Under which attention is read: in the head map's view and moment, if there is one."""
-        like = self.heads.setting if self.heads else None
-        view, moment = (like.view, like.moment) if like else (Watch().view, Watch().moment)
+        """Under which attention is read: in the view and moment of the artefact that "auto" takes, if there is one."""
+        taken = best_selector(self.heads, self.regressor).name
+        like = self.regressor if taken == "acs-learned" else self.heads or self.regressor
+        view, moment = (like.setting.view, like.setting.moment) if like else (Watch().view, Watch().moment)
         return self.lvlm.card.setting(prompt=self.prompt, view=view, moment=moment)
 
 

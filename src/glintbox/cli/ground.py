@@ -141,9 +141,10 @@ def _grounded(
 
 
 def _png(image: Image.Image, grounding: Grounding, heads: HeadMap | None) -> bytes:
-    """Only acs-free looks through the head map; other selectors kept the maps of other heads."""
-    buffer = BytesIO()
-    own = heads if grounding.method == "acs-free" else None
+    """Attention is shown as acs-free looks at it, where the maps of its heads were kept; else of all kept heads."""
+    buffer, maps = BytesIO(), grounding.found.maps
+    told = heads is not None and maps is not None and all(set(of) <= set(maps.heads) for of in heads.heads.values())
+    own = heads if told and grounding.method in {"acs-free", "acs-learned"} else None
     save_figure(grounding_figure(image, grounding, heads=own), buffer)
     return buffer.getvalue()
 

@@ -12,7 +12,7 @@ from glintbox.regressor import RegressorBundle
 from glintbox.selectors import baselines
 from glintbox.selectors.acs_free import acs_free
 from glintbox.selectors.acs_learned import acs_learned
-from glintbox.selectors.base import Choose, Score, best_of, best_per_cluster
+from glintbox.selectors.base import Choose, Clusters, Score, chooser
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Given:
 
     headmap: HeadMap | None
     regressor: RegressorBundle | None
-    multiple: bool
+    multiple: bool | Clusters
 
 
 Factory = Callable[[str, Given], Selector]
@@ -32,9 +32,8 @@ def _scored(one: Score, many: Score | None = None, *, kind: Literal["agreement",
 
     def make(name: str, given: Given) -> Selector:
         reported = kind != "none"
-        if given.multiple:
-            return Selector(name, best_per_cluster(many or one, reported=reported), kind)
-        return Selector(name, best_of(one, reported=reported), kind)
+        score = many if many and given.multiple else one
+        return Selector(name, chooser(given.multiple)(score, reported=reported), kind)
 
     return make
 
@@ -61,7 +60,10 @@ def _acs_free(name: str, given: Given) -> Selector:
 
 def _acs_learned(name: str, given: Given) -> Selector:
     if given.regressor is None:
-        raise NoArtifact(f"{name} needs a regressor trained for this model, got none; use acs-free or consensus")
+        raise NoArtifact(
+            f"{name} needs a regressor trained for this model, got none; use acs-free or consensus, or make one with: "
+            "glintbox collect DATASET STORE, then glintbox train STORE --out FOLDER"
+        )
     return acs_learned(given.regressor, multiple=given.multiple)
 
 
@@ -80,14 +82,20 @@ SELECTORS: Mapping[str, Factory] = {
 
 
 def selector(
-    name: str, *, headmap: HeadMap | None = None, regressor: RegressorBundle | None = None, multiple: bool = False
+    name: str,
+    *,
+    headmap: HeadMap | None = None,
+    regressor: RegressorBundle | None = None,
+    multiple: bool | Clusters = False,
 ) -> Selector:
     """The selector of that name; `multiple` chooses one box per cluster of candidates instead of one in all.
+
+    True groups candidates as the paper does; `Clusters` says otherwise.
 
     Raises:
         UnknownName: lists those there are.
         NoArtifact: acs-free without a head map, acs-learned without a regressor.
-        BadInput: majority-vote or mean-box with multiple=True.
+        BadInput: majority-vote or mean-box with `multiple`.
     """
     if name not in SELECTORS:
         raise UnknownName("selector", name, SELECTORS)
@@ -104,18 +112,24 @@ class Best(NamedTuple):
 def best_selector(headmap: HeadMap | None, regressor: RegressorBundle | None) -> Best:
     """The best selector that the artefacts at hand allow.
 
-    A head map that chose worse than consensus on the very answers it was calibrated on is not taken: it is there, and
-    `acs-free` by name uses it, but nobody should get worse boxes without having asked for them.
+    An artefact that chose worse than consensus on the very cases that it was chosen on is not taken: it is there, and
+    its selector by name uses it, but nobody should get worse boxes without having asked for them.
     """
+    lost: list[str] = []
     if regressor is not None:
-        return Best("acs-learned", "this model has a regressor")
-    if headmap is None:
-        return Best("consensus", "this model has no head map or regressor")
-    made = headmap.calibration
-    if made is None or made.acs_free is None or made.consensus is None or made.acs_free >= made.consensus:
-        return Best("acs-free", "this model has a head map, no regressor")
-    return Best(
-        "consensus",
-        f"this model's head map chose the right box in {made.acs_free:.1%} of the cases that it was calibrated on, "
-        f"consensus in {made.consensus:.1%}",
+        trained = regressor.card.training
+        if trained is None or trained.acs_learned >= trained.consensus:
+            return Best("acs-learned", "this model has a regressor")
+        lost.append(_lost("regressor", "it was tested on", trained.acs_learned, trained.consensus))
+    if headmap is not None:
+        made = headmap.calibration
+        if made is None or made.acs_free is None or made.consensus is None or made.acs_free >= made.consensus:
+            return Best("acs-free", "; ".join([*lost, "this model has a head map"]))
+        lost.append(_lost("head map", "it was calibrated on", made.acs_free, made.consensus))
+    return Best("consensus", "; ".join(lost) or "this model has no head map or regressor")
+
+
+def _lost(artefact: str, on: str, own: float, consensus: float) -> str:
+    return (
+        f"this model's {artefact} chose the right box in {own:.1%} of the cases that {on}, consensus in {consensus:.1%}"
     )

@@ -11,13 +11,13 @@ from torch import Tensor
 from glintbox.artifacts import require_equal
 from glintbox.errors import BadInput, SettingMismatch
 from glintbox.records import COORDS, CandidateSet, HeadMap, Selector, Watch
-from glintbox.selectors.base import Score, best_of, best_per_cluster, in_order, spread
+from glintbox.selectors.base import Clusters, Score, chooser, in_order, spread
 
 Ties = Literal["average", "ordinal", "min"]
 """The rank of equal entropies: their mean rank, each its own in text order, or the best of them (docs/acs.md 19)."""
 
 
-def acs_free(headmap: HeadMap, *, ties: Ties = "average", multiple: bool = False) -> Selector:
+def acs_free(headmap: HeadMap, *, ties: Ties = "average", multiple: bool | Clusters = False) -> Selector:
     """The selector for a head map: the lowest sum of the four coordinates' entropy ranks wins (appendix E).
 
     Its score is `rank_score`'s; ties go to the lower mean entropy, then to the earlier response.
@@ -25,11 +25,10 @@ def acs_free(headmap: HeadMap, *, ties: Ties = "average", multiple: bool = False
     missing = [coord for coord in COORDS if not headmap.heads.get(coord)]
     if missing:
         raise BadInput(f"expected heads for x1, y1, x2 and y2 in the head map, got none for {', '.join(missing)}")
-    strategy = best_per_cluster if multiple else best_of
     heads = tuple(sorted({head for coord in COORDS for head in headmap.heads[coord]}))
     return Selector(
         name="acs-free",
-        choose=strategy(rank_score(headmap, ties=ties), tie=concentration(headmap)),
+        choose=chooser(multiple)(rank_score(headmap, ties=ties), tie=concentration(headmap)),
         score_kind="rank",
         needs=Watch(heads, headmap.setting.view, headmap.setting.moment),
     )

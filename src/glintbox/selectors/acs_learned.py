@@ -11,19 +11,18 @@ from glintbox.errors import BadInput, SettingMismatch
 from glintbox.maps import resample
 from glintbox.records import AttentionMaps, CandidateSet, Selector, Watch
 from glintbox.regressor import RegressorBundle
-from glintbox.selectors.base import Score, best_of, best_per_cluster, in_order, spread
+from glintbox.selectors.base import Clusters, Score, chooser, in_order, spread
 
 CHUNK = 64
 """Candidates scored at once: a full map of a 7B model is 7 MB of float32 each (docs/acs.md 44)."""
 
 
-def acs_learned(regressor: RegressorBundle, *, multiple: bool = False) -> Selector:
+def acs_learned(regressor: RegressorBundle, *, multiple: bool | Clusters = False) -> Selector:
     """The selector for a trained regressor; its score is the predicted IoU."""
-    strategy = best_per_cluster if multiple else best_of
     setting = regressor.card.setting
     return Selector(
         name="acs-learned",
-        choose=strategy(predicted_iou(regressor)),
+        choose=chooser(multiple)(predicted_iou(regressor)),
         score_kind="iou",
         needs=Watch(regressor.card.heads, setting.view, setting.moment, maps=True),
     )
