@@ -101,9 +101,9 @@ def grounding_figure(
 
 
 def save_figure(figure: Figure, path: str | Path | io.BufferedIOBase) -> None:
-    """Write a figure as PNG of 150 dots per inch to a path or stream; raises OSError where that cannot be written."""
+    """Write a figure as PNG of its own resolution to a path or stream; raises OSError where that cannot be written."""
     with matplotlib_parts().style.context("default"):
-        figure.savefig(path, format="png", dpi=DPI)
+        figure.savefig(path, format="png", dpi="figure")
 
 
 def require_matplotlib() -> None:
