@@ -166,16 +166,18 @@ def measure(name: str, setting: Setting) -> Measurement:
         run = STRATEGIES[name](setting)
         torch.manual_seed(0)
         gc.collect()
-        before = _reset_peak(setting.device)
+        before = reset_peak(setting.device)
         wall, seconds = time.perf_counter(), time.process_time()
         kept = run()
         if setting.device != "cpu":
             torch.cuda.synchronize()
         wall, seconds = time.perf_counter() - wall, time.process_time() - seconds
-    return Measurement(name, seconds if setting.device == "cpu" else wall, wall, _peak(setting.device) - before, kept)
+    return Measurement(
+        name, seconds if setting.device == "cpu" else wall, wall, peak_memory(setting.device) - before, kept
+    )
 
 
-def _reset_peak(device: str) -> int:
+def reset_peak(device: str) -> int:
     """Forget the highest memory so far; bytes in use now."""
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
@@ -184,7 +186,8 @@ def _reset_peak(device: str) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _peak(device: str) -> int:
+def peak_memory(device: str) -> int:
+    """The highest memory since it was forgotten, bytes; of a GPU alone where one works."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status").read_text().splitlines()

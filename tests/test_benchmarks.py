@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import capture
+from benchmarks import capture, store, training
 from benchmarks.capture import COMPARISONS, in_own_process, main, row, skipped, spread
 from benchmarks.strategies import STRATEGIES, Measurement, measure
 from benchmarks.subject import QUICK, Setting, ask, coordinate_sites
@@ -83,3 +83,28 @@ def test_a_strategy_that_fails_ends_the_series(monkeypatch):
     monkeypatch.setattr("sys.executable", "false")
     with pytest.raises(SystemExit, match="engine failed:"):
         in_own_process("engine", QUICK)
+
+
+def test_what_a_store_costs_is_a_line_of_a_table(capsys):
+    store.main(["--shape", "quick", "--cases", "2", "--n", "2"])
+    heading, rule, line = capsys.readouterr().out.splitlines()
+    assert heading.count("|") == rule.count("|") == line.count("|") == 11
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[:5] == [
+        "quick",
+        "2, 4",
+        "8",
+        f"{8 * (20 + 4 * 24 * 2) / 1000:.1f} kB",
+        f"{2 * 4 * 8 * 4 / 1000:.1f} kB",
+    ]
+    assert all(0 < float(error) < 1e-3 for error in cells[6].split(","))
+    assert cells[9].endswith("%")
+
+
+def test_what_training_costs_is_a_line_of_a_table(capsys):
+    training.main(["--cases", "6", "--layers", "2", "--heads", "3", "--side", "5"])
+    heading, rule, line = capsys.readouterr().out.splitlines()
+    assert heading.count("|") == rule.count("|") == line.count("|") == 8
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[:3] == ["2 × 3 heads, 5 × 5 cells, float32", "60", "0.00 GiB"]
+    assert all(float(cell.split()[0]) >= 0 for cell in cells[3:])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from benchmarks.kept import ANSWER, TOKENS, kept, made_up
+from benchmarks.kept import ANSWER, TOKENS, keep, made_up
 from glintbox.cli.main import app
 from glintbox.datasets.coco import read_coco
 from glintbox.prompts import tell
@@ -63,13 +63,13 @@ def test_the_halves_share_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(json.loads(Path("calibration.json").read_bytes())["categories"]) == len(whole.names)
 
 
-def test_the_measured_figures_are_those_of_the_code() -> None:
+def test_the_measured_figures_are_those_of_the_code(tmp_path: Path) -> None:
     tokenizer = qwen_tokenizer()
     answer, more = ANSWER, ANSWER.replace("\n]", ',\n\t{"bbox_2d": [375, 245, 534, 374], "label": "bicycle"}\n]')
     told, one, two = (len(tokenizer.encode(text)) for text in (tell("paper", "bicycle").text, answer, more))
     assert f"| {told} tokens |" in PAGE and f"| {one} tokens |" in PAGE and one == TOKENS
     assert f"{two - one} more for each further box" in PAGE
-    assert f"prints {len(kept(made_up(28, 28, 10))) / 1000:.0f} kB for ten" in PAGE
+    assert f"prints {keep(made_up(28, 28, 10), tmp_path) / 1000:.0f} kB for ten" in PAGE
 
 
 @pytest.mark.parametrize("shown", re.findall(r"([\d.,]+(?: [+×] [\d.,]+)+) = \**([\d.,]+)\**", PAGE), ids=str)

@@ -12,10 +12,12 @@ FLOORS = {
     0: "errors embedded boxes images jobs layout",
     1: "geometry",
     2: "records",
-    3: "maps parsing prompts metrics store regressor artifacts runs draw datasets",
-    4: "lvlm selectors",
+    3: "maps parsing prompts metrics coding shards packed store predictions regressor checkpoints artifacts runs draw "
+    "datasets",
+    4: "lvlm selectors splits batches model_card",
     5: "collect localize training analysis calibrate",
-    6: "ground evaluate rivals compare tables draw_report draw_gallery exports",
+    6: "ground evaluate evaluate_many rivals compare cells tables tables_many draw_report draw_many draw_gallery "
+    "draw_training draw_paper draw_entropy draw_layers draw_pairs tables_analysis reproduce exports",
     7: "cli web",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -12,13 +12,16 @@ from PIL import Image
 
 from glintbox import artifacts
 from glintbox.boxes import Box, Size, iou
+from glintbox.cli.ground import _line
 from glintbox.collect import candidate_set, sharpest
+from glintbox.draw import grounding_figure
 from glintbox.errors import BadInput, NoArtifact, SettingMismatch, UnknownName, UnreadableImage
 from glintbox.ground import Grounder
 from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.loading import load
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
 from glintbox.maps import entropy
+from glintbox.model_card import save_folder
 from glintbox.records import (
     COORDS,
     CandidateSet,
@@ -33,6 +36,8 @@ from glintbox.records import (
     to_json,
 )
 from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor, save_regressor
+from glintbox.selectors.acs_learned import predicted_iou
+from tests.learnable import TRAINING
 from tests.lvlm.tiny import tiny_checkpoint
 
 PICTURE = Image.new("RGB", (80, 60), (90, 120, 90))
@@ -183,6 +188,57 @@ def test_a_regressor_of_another_model_is_refused_with_the_difference() -> None:
     ):
         Grounder(lvlm, regressor=a_regressor(ScriptedLVLM(SCRIPTS)))
     assert Grounder(lvlm, regressor=a_regressor(lvlm))(PICTURE, "cup", n=2).method == "acs-learned"
+
+
+def test_the_regressors_iou_is_the_score_of_the_box_everywhere() -> None:
+    lvlm = ScriptedLVLM(SCRIPTS)
+    bundle = a_regressor(lvlm)
+    ground = Grounder(lvlm, heads=head_map(lvlm), regressor=bundle)
+    found = ground(PICTURE, "cup", n=3)
+    assert (found.method, found.score_kind) == ("acs-learned", "iou")
+    assert "selector auto took acs-learned: this model has a regressor" in found.found.notes
+    [(_, score, candidate)] = found.boxes
+    expected = predicted_iou(bundle)(found.found)
+    assert candidate == int(expected.argmax()) and score == float(expected.max())
+    assert from_json(Grounding, to_json(found)).boxes[0].score == score
+    assert ground.detect(PICTURE, ["cup"], n=3, multiple=False)[0]["score"] == score
+    assert _line(found).endswith(f" {score:.2f}  (acs-learned)")
+    several = ground(PICTURE, "cup", n=4, multiple=True)
+    assert [box.score for box in several.boxes] == [float(predicted_iou(bundle)(several.found)[b.candidate])
+                                                    for b in several.boxes if b.candidate is not None]  # fmt: skip
+    words = [text.get_text() for axes in grounding_figure(PICTURE, found).axes for text in axes.texts]
+    assert f"{score:.2f}" in words
+
+
+def test_the_setting_is_that_of_the_artefact_that_auto_takes() -> None:
+    lvlm = ScriptedLVLM(SCRIPTS)
+    setting = replace(head_map(lvlm).setting, moment="predicted")
+    later = new_regressor(RegressorCard(setting, SHARP[:3], 6, 8))
+    assert Grounder(lvlm, regressor=later).setting.moment == "predicted"
+    assert Grounder(lvlm, regressor=later, heads=head_map(lvlm)).setting.moment == "predicted"
+    lost = replace(later.card, training=replace(TRAINING, acs_learned=0.1, consensus=0.2))
+    both = Grounder(lvlm, regressor=RegressorBundle(lost, later.network), heads=head_map(lvlm))
+    assert both.setting.moment == "predicting"
+
+
+def test_a_regressor_in_the_checkpoint_or_the_cache_is_found_and_auto_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLINTBOX_CACHE", str(tmp_path / "cache"))
+    model = tiny_checkpoint(tmp_path / "tiny", "llava", layers=1)
+    setting = load(model).card.setting(prompt="llava", view="default", moment="predicting")
+    made = new_regressor(RegressorCard(setting, (Head(0, 1),), 8, 8))
+    save_regressor(made, model / artifacts.REGRESSOR_FILE)
+    assert Grounder.from_pretrained(model).choice("auto")[0].name == "acs-learned"
+    lost = replace(TRAINING, acs_learned=0.1, consensus=0.2)
+    own = RegressorBundle(replace(made.card, training=lost), made.network)
+    save_regressor(own, artifacts.cache_folder(setting) / artifacts.REGRESSOR_FILE)
+    ground = Grounder.from_pretrained(model)
+    assert ground.regressor is not None and ground.regressor.card.training == lost, "the user's own wins"
+    chosen, [why] = ground.choice("auto")
+    assert chosen.name == "consensus" and "took consensus: this model's regressor chose the right box in 10.0%" in why
+    save_folder(made, tmp_path / "folder")
+    assert Grounder.from_pretrained(model, regressor=tmp_path / "folder").choice("auto")[0].name == "acs-learned"
 
 
 def test_artefacts_of_another_checkpoint_are_refused_however_they_are_given(tmp_path: Path) -> None:

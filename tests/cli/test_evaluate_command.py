@@ -14,6 +14,7 @@ from glintbox.cli.main import app
 from glintbox.evaluate import Evaluation
 from glintbox.ground import Grounder
 from glintbox.records import from_json
+from glintbox.regressor import RegressorCard, new_regressor
 from tests.test_compare import model
 
 
@@ -136,13 +137,18 @@ def test_a_folder_that_cannot_be_written_loses_no_answer(tmp_path: Path, data: l
     assert result.exit_code == 2 and "the answers are kept, name another --out" in told(result)
 
 
-def test_a_selector_that_needs_maps_is_refused(data: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from glintbox.records import Selector, Watch
-
-    learned = Selector("acs-learned", lambda found: (), "iou", Watch(maps=True))
-    monkeypatch.setattr(Grounder, "choice", lambda *_, **__: (learned, ()))
-    result = run(*data, "--selector", "auto")
-    assert result.exit_code == 2 and "auto needs attention maps" in told(result)
+def test_a_regressor_chooses_among_kept_answers_with_their_maps(
+    tmp_path: Path, data: list[str], lvlm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
+    bundle = new_regressor(RegressorCard(setting, lvlm.card.all_heads(), rows=6, cols=8))
+    monkeypatch.setattr(Grounder, "from_pretrained", lambda *_, **__: Grounder(lvlm, regressor=bundle))
+    words = [*data, "--size", "any", "--n", "4", "--work", tmp_path / "work", "--json", "--selector"]
+    result = run(*words, "greedy,acs-learned")
+    assert result.exit_code == 0, result.stderr
+    found = from_json(Evaluation, result.stdout)
+    assert {r.method for r in found.reports} == {"greedy", "acs-learned"}
+    assert lvlm.asked == 6 and run(*words, "acs-learned").exit_code == 0 and lvlm.asked == 6
 
 
 def test_the_gallery_shows_the_first_cases_of_the_first_selector(tmp_path: Path, data: list[str]) -> None:

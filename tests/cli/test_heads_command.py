@@ -20,6 +20,7 @@ from glintbox.lvlm import loading
 from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.lvlm.loading import setting_of
 from glintbox.records import COORDS, Head, HeadMap, Sampling, Setting, to_json
+from glintbox.store import Store
 from tests.cli.told import dataset, tell
 from tests.lvlm.tiny import picture, tiny_checkpoint
 
@@ -70,7 +71,8 @@ def test_a_checkpoint_of_any_family_gets_a_head_map_that_says_where_it_is_from(
     assert (calibration.high, calibration.low) == (2 * COUNT, 2 * COUNT)
     separation = load_separation(separation_file(path))
     assert separation.delta.shape == separation.auc.shape == (4, 12)
-    assert len(list((tmp_path / "cache").rglob("*.json.gz"))) == COUNT
+    [card] = (tmp_path / "cache").rglob("card.json")
+    assert len(Store(card.parent)) == COUNT
 
     # shown without weights, and again from kept answers without a question
     monkeypatch.setattr(loading, "_model", None)
@@ -87,14 +89,19 @@ def test_kept_answers_are_not_drawn_again_and_out_may_be_a_folder(qwen: Path, tm
     tell()
     words = ["heads", "calibrate", qwen, *on_cups(data)]
     assert run(*words, "--out", tmp_path / "first.json").exit_code == 0
-    [kept] = {path.parent for path in (tmp_path / "cache").rglob("*.json.gz")}
-    assert kept == work_folder(setting_of(qwen), ANSWERS, kept.name.rpartition("-")[0])
+    [kept] = {path.parent for path in (tmp_path / "cache").rglob("card.json")}
+    assert kept == work_folder(Store(kept).card) and Store(kept).card.sampling == ANSWERS
     times = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
     again = run(*words, "--heads", 2, "--out", tmp_path / "second")
     assert again.exit_code == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == times
     three, two = load_heads(tmp_path / "first.json"), load_heads(tmp_path / "second" / HEADS_FILE)
     assert all(two.heads[coord] == three.heads[coord][:2] for coord in COORDS)
+
+
+def _lines(work: Path) -> int:
+    """Finished cases of a store that is being written."""
+    return sum(path.read_bytes().count(b"\n") for path in work.glob("*.jsonl"))
 
 
 @pytest.mark.slow
@@ -106,13 +113,13 @@ def test_a_killed_calibration_goes_on_and_finds_the_same_heads(qwen: Path, tmp_p
     command = [sys.executable, "-c", code, *map(str, [*words, work, "--out", tmp_path / "killed.json"])]
     child = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
     until = time.monotonic() + 300
-    while len(list(work.glob("*.json.gz"))) < 3 and time.monotonic() < until and child.poll() is None:
+    while _lines(work) < 3 and time.monotonic() < until and child.poll() is None:
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
     _, said = child.communicate(timeout=60)
-    kept = {path: path.read_bytes() for path in work.glob("*.json.gz")}
+    kept = {path: path.read_bytes() for path in work.iterdir()}
     assert child.returncode == -signal.SIGKILL, said
-    assert 3 <= len(kept) < COUNT and not (tmp_path / "killed.json").exists()
+    assert 3 <= len(Store(work)) < COUNT and not (tmp_path / "killed.json").exists()
     tell()
     resumed = run(*words, work, "--out", tmp_path / "resumed.json")
     assert resumed.exit_code == 0, resumed.stderr
@@ -128,7 +135,8 @@ def test_scenes_are_drawn_for_a_calibration_where_no_dataset_is_named(qwen: Path
     assert "label more pictures" in told(result) and "drawn scenes" in told(result)
     seeds = {int(path.stem) for path in (tmp_path / "cache").rglob("*.png")}
     assert seeds and all(10_000_000 <= seed < 11_000_000 for seed in seeds)
-    assert {path.parent.name.split("-")[1] for path in (tmp_path / "cache").rglob("*.json.gz")} == {"calibration"}
+    [card] = (tmp_path / "cache").rglob("card.json")
+    assert len(Store(card.parent)) == 2 and card.parent.name.startswith("scenes-calibration-")
 
 
 def test_what_is_no_dataset_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from glintbox.boxes import Box
 from glintbox.errors import BadInput
 from glintbox.records import CandidateSet
-from glintbox.selectors.base import Score, best_of, best_per_cluster, in_order, ranking
+from glintbox.selectors.base import Clusters, Score, best_of, best_per_cluster, chooser, in_order, ranking
 from tests.sets import a_set, boxes_of, permuted
 
 A, A2, B, B2, C = (0, 0, 10, 10), (1, 0, 10, 10), (50, 0, 70, 20), (50, 1, 70, 20), (30, 30, 40, 50)
@@ -68,6 +68,14 @@ def test_every_cluster_gives_its_best_and_the_best_comes_first() -> None:
 def test_clusters_of_one_count_where_that_is_wanted() -> None:
     chosen = best_per_cluster(given_scores(99, 0.5, 0.7, 0.4, 1.0, 0.8), min_size=1)(FOUND)
     assert boxes_of(chosen) == [C, B2, A]
+
+
+def test_a_chooser_is_made_by_how_many_objects_are_wanted() -> None:
+    scores = given_scores(99, 0.5, 0.7, 0.4, 1.0, 0.8)
+    assert boxes_of(chooser(False)(scores)(FOUND)) == [C]
+    assert chooser(True)(scores)(FOUND) == chooser(Clusters())(scores)(FOUND) == best_per_cluster(scores)(FOUND)
+    assert boxes_of(chooser(Clusters(min_size=1))(scores)(FOUND)) == [C, B2, A]
+    assert boxes_of(chooser(Clusters(iou=0.93))(scores)(FOUND)) == [B2], "A and A2 share 0.9 only"
 
 
 def test_where_all_boxes_stand_alone_the_single_best_is_chosen() -> None:

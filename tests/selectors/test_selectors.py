@@ -11,6 +11,7 @@ from glintbox.errors import BadInput, NoArtifact, UnknownName
 from glintbox.records import COORDS, Calibration, CandidateSet, HeadMap, Selector
 from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor
 from glintbox.selectors import SELECTORS, best_selector, selector
+from tests.learnable import TRAINING
 from tests.sets import HEADS, SETTING, a_set, boxes_of, permuted, with_entropy, with_maps
 
 HEADMAP = HeadMap(SETTING, "test", {coord: HEADS for coord in COORDS})
@@ -122,3 +123,22 @@ def test_a_head_map_that_loses_on_its_own_cases_is_not_taken_without_asking() ->
     assert name == "consensus"
     assert "in 55.0% of the cases that it was calibrated on, consensus in 60.0%" in why
     assert selector("acs-free", headmap=made(0.55, 0.6)).name == "acs-free", "by name it is used all the same"
+
+
+def test_a_regressor_that_lost_on_held_out_pictures_is_not_taken_without_asking(regressor: RegressorBundle) -> None:
+    def made(acs_learned: float, consensus: float) -> RegressorBundle:
+        worth = replace(TRAINING, acs_learned=acs_learned, consensus=consensus)
+        return RegressorBundle(replace(regressor.card, training=worth), regressor.network)
+
+    for won in (made(0.7, 0.6), made(0.6, 0.6)):
+        assert best_selector(HEADMAP, won).name == best_selector(None, won).name == "acs-learned"
+    lost = made(0.55, 0.6)
+    name, why = best_selector(None, lost)
+    assert name == "consensus"
+    assert "regressor chose the right box in 55.0% of the cases that it was tested on, consensus in 60.0%" in why
+    name, why = best_selector(HEADMAP, lost)
+    assert name == "acs-free" and "regressor chose" in why and why.endswith("this model has a head map")
+    poor = replace(HEADMAP, calibration=Calibration("made up", 30, 30, 0.6, 0.3, {}, 0.5, 0.52))
+    name, why = best_selector(poor, lost)
+    assert name == "consensus" and "regressor chose" in why and "head map chose" in why
+    assert selector("acs-learned", regressor=lost).name == "acs-learned", "by name it is used all the same"

@@ -8,7 +8,20 @@ from typing import Any
 
 import typer
 
-from glintbox.cli import doctor, env, evaluate, ground, heads, models, parse, scenes
+from glintbox.cli import (
+    collect,
+    data,
+    doctor,
+    env,
+    evaluate,
+    find,
+    ground,
+    heads,
+    models,
+    parse,
+    scenes,
+    train,
+)
 from glintbox.cli.console import errors
 from glintbox.errors import GlintboxError
 
@@ -45,12 +58,15 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "ground": ground.ground,
     "parse": parse.parse,
+    "collect": collect.collect,
+    "train": train.train,
     "evaluate": evaluate.evaluate,
     "doctor": doctor.doctor,
     "models": models.models,
     "env": env.env,
 }
-HEADS: Mapping[str, Callable[..., None]] = {"calibrate": heads.calibrate, "show": heads.show}
+HEADS: Mapping[str, Callable[..., None]] = {"calibrate": heads.calibrate, "find": find.find, "show": heads.show}
+DATA: Mapping[str, Callable[..., None]] = {"counts": data.counts, "ids": data.ids}
 SCENES: Mapping[str, Callable[..., None]] = {"make": scenes.make, "sheet": scenes.sheet}
 
 
@@ -66,6 +82,11 @@ heads_app = typer.Typer(no_args_is_help=True, help="Find and show the attention 
 for name, command in HEADS.items():
     heads_app.command(name, short_help=told(command))(friendly(command))
 app.add_typer(heads_app, name="heads")
+
+data_app = typer.Typer(no_args_is_help=True, help="What a dataset holds, and ids that name its cases.")
+for name, command in DATA.items():
+    data_app.command(name, short_help=told(command))(friendly(command))
+app.add_typer(data_app, name="data")
 
 scenes_app = typer.Typer(no_args_is_help=True, help="Generated pictures with known boxes.")
 for name, command in SCENES.items():
