@@ -13,7 +13,7 @@ from torch import nn
 WARM_UP = 60  # steps
 HOLD = 0.5  # share of the time at the full rate
 ADAM_RATE = 1e-3
-SLOW = 0.4  # share of the rate for modules that are trained already
+SLOW = 0.15  # share of the rate for modules that are trained already
 
 
 class Optimizers:
