@@ -4,7 +4,7 @@ export OMP_NUM_THREADS ?= 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-fast check format bench clean
+.PHONY: demo test test-fast check format bench nightly clean
 
 .venv/main: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'glintbox needs Python >= 3.11, this is ' + sys.version)"
@@ -41,5 +41,8 @@ format: .venv/dev
 bench: .venv/dev  ## the table of the README (about an hour on two cores)
 	$(BIN)/python -m benchmarks.capture
 
+nightly: .venv/dev  ## every table and figure of the paper on few validation scenes; look into nightly/results
+	$(BIN)/glintbox reproduce all --quick --split validation --work nightly/work --out nightly/results
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo nightly

@@ -19,6 +19,7 @@ from glintbox.cli import (
     heads,
     models,
     parse,
+    reproduce,
     scenes,
     train,
 )
@@ -61,6 +62,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "collect": collect.collect,
     "train": train.train,
     "evaluate": evaluate.evaluate,
+    "reproduce": reproduce.reproduce,
     "doctor": doctor.doctor,
     "models": models.models,
     "env": env.env,
