@@ -129,7 +129,7 @@ def compare(
             for name, by in plan.selectors.items():
                 cases[name].append(judged(sample, _selected(labelled.found, by)))
             for name in plan.asks:
-                cases[name].append(_asked(sample, labelled.found, name, asked[k][name]))
+                cases[name].append(judged_answer(sample, labelled.found, name, asked[k][name]))
             chosen()
         methods += [Judged(name, sampling.temperature, tuple(found)) for name, found in cases.items()]
     return methods
@@ -167,7 +167,8 @@ def _selected(found: CandidateSet, by: Selector | None) -> Grounding:
     return grounding(found, by) if by else _with_box(found, GREEDY, _greedy(found)[:1])
 
 
-def _asked(sample: Sample, found: CandidateSet, name: str, said: Asked) -> Case:
+def judged_answer(sample: Sample, found: CandidateSet, name: str, said: Asked) -> Case:
+    """What a rival said, judged beside the answers to the same case."""
     case = judged(sample, _with_box(found, name, (said.box,) if said.box else ()))
     return replace(case, unreadable=float(said.unreadable))
 

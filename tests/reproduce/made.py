@@ -95,10 +95,17 @@ class Canned(ScriptedLVLM):
 
     def prompt(self, image: Any, query: str, *, id: str, text: str | None = None) -> Prompt:
         made = super().prompt(image, query, id=id, text=text)
-        truth, frame = self._truth[made.image, query], made.frame
+        truth, frame = self._where(made.image, query), made.frame
         found = [[[round(v) for v in frame.written(box)] for box in near(truth, k, made.image)] for k in range(12)]
         self._scripts[query] = Script(str(found[0][1:]), tuple(map(str, found)), truth)
         return made
+
+    def _where(self, image: Size, query: str) -> Box:
+        """The true box, also in a picture that was enlarged twice."""
+        if (image, query) in self._truth:
+            return self._truth[image, query]
+        small = self._truth[Size(image.width // 2, image.height // 2), query]
+        return Box(*(2 * value for value in small))
 
     def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[Any]:
         for prompt in prompts:  # one after the other: the same query is written otherwise in the next picture

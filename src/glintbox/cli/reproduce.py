@@ -22,9 +22,10 @@ from glintbox.lvlm.api import LVLM
 from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.lvlm.loading import setting_of
 from glintbox.reproduce.bench import Bench, Room
-from glintbox.reproduce.catalogue import ALL, CATALOGUE, about, all_needs, names
+from glintbox.reproduce.catalogue import ALL, CATALOGUE, RIVALS, about, all_needs, names
 from glintbox.reproduce.pages import write
 from glintbox.reproduce.plan import FULL, QUICK, Amounts, Data, check_split
+from glintbox.reproduce.rivals import parts_of, usable
 from glintbox.reproduce.trained import regressor
 
 What = Annotated[str, typer.Argument(metavar="WHAT", help=f"{', '.join(CATALOGUE)}, or {ALL}.")]
@@ -65,6 +66,9 @@ def reproduce(
     for need in all_needs(pages, bench.amounts):
         with _timed(f"answers of {need.part}, T {need.temperature:g}"):
             bench.collect(need, shard=shard)
+    for part in parts_of(bench) if RIVALS in pages else ():
+        with _timed(f"rivals on {part}"):
+            bench.rivals(part, usable(bench, part)[0], shard=shard)
     if shard:
         errors.print("these answers are kept; run without --shard, once all parts are done, for the pages")
         return

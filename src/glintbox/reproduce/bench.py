@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from glintbox.lvlm.api import LVLM
 from glintbox.records import Sample, Sampling, Setting
 from glintbox.reproduce.answers import FirstAnswers
 from glintbox.reproduce.plan import PARTS, Amounts, Data, Need, Part, cases, data_of
+from glintbox.rivals import ALONE, RIVALS, Asked, rival_answers
 from glintbox.store import Store, StoreCard, StoreWriter
 
 Bars = Callable[[str, float | None], AbstractContextManager[Callable[[float], None]]]
@@ -129,6 +130,21 @@ class Bench:
             return self.store(need)
         self.store(need)
         return self.once(("first", need, k), lambda: FirstAnswers(self.folder(need), k))
+
+    def rivals(
+        self, part: Part, names: Sequence[str], *, shard: str | None = None, first: int | None = None
+    ) -> dict[str, dict[str, Asked]]:
+        """What greedy alone and rivals say to each case of a part, or to the first few, by its id; kept case by case.
+
+        Errors as in `rivals.rival_answers`.
+        """
+        samples = self.samples(part)[:first]
+        samples = list(share_of(samples, shard)) if shard else samples
+        asks = {name: self.once(("rival", name), partial(RIVALS[name], self.lvlm)) for name in names}
+        work = self.work / "rivals" / f"{part}-{self.data_of(part)}"
+        with self.bars(f"{part}: asking {', '.join((ALONE, *names))}", len(samples)) as more:
+            said = rival_answers(self.lvlm, samples, asks, setting=self.setting, work=work)
+            return {sample.id: one for sample, one in zip(samples, said, strict=True) if more(1) is None}
 
     def _there(self, need: Need) -> set[str]:
         try:

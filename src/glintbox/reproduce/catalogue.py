@@ -16,6 +16,7 @@ from glintbox.reproduce import (
     galleries,
     inside,
     regression,
+    rivals,
     selection,
     several,
 )
@@ -37,6 +38,8 @@ class Entry(NamedTuple):
 CHOSEN: tuple[Part, ...] = ("learn", "choose")
 """What chooses boxes and temperatures."""
 
+RIVALS = "rivals"
+
 CATALOGUE: Mapping[str, Entry] = {
     "table1": Entry(inside.table1, ("learn",)),
     "table2": Entry(selection.table2, (*CHOSEN, "report")),
@@ -47,6 +50,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "models": Entry(lambda _, about: architecture.models(about), ()),
     "sizes": Entry(selection.sizes, (*CHOSEN, "large")),
     "transfer": Entry(selection.transfer, (*CHOSEN, "style-b")),
+    RIVALS: Entry(rivals.rivals_page, (*CHOSEN, "report")),
     "heads": Entry(selection.heads, ("learn", "report")),
     "learning": Entry(regression.learning, CHOSEN),
     "layers": Entry(regression.layers_page, CHOSEN),
@@ -61,7 +65,8 @@ CATALOGUE: Mapping[str, Entry] = {
     "fig15": Entry(partial(galleries.gallery, number=15), (*CHOSEN, "style-b")),
     "decisions": Entry(decisions.decisions, (*CHOSEN, "choose-many")),
 }
-"""The paper's tables and figures, and what it tells in words: sizes, heads, learning, layers, reliability, transfer."""
+"""The paper's tables and figures, and what it tells in words: sizes, heads, learning, layers, reliability,
+transfer; and what greedy gets for the same money, rivals."""
 
 ALL = "all"
 

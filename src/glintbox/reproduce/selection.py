@@ -206,7 +206,7 @@ def _of_part(bench: Bench, about: Mapping[str, str], part: Part, words: tuple[st
     at, chosen, (name, title, note) = _at(bench, part), best_temperatures(bench), words
     rows = [
         (method, f"{temperature:g}{' (chosen)' * (temperature == chosen[method])}", *_cells(numbers_of(of[method])))
-        for method in (GREEDY, "consensus", FREE, BY_LABELS, LEARNED)
+        for method in chosen
         for temperature, of in (at.items() if method != GREEDY else [(chosen[method], at[chosen[method]])])
     ]
     heading = ("method", "T", "Acc@0.5", "mIoU", "- greedy", "gap closed")
