@@ -18,6 +18,7 @@ STAGES = {
     "language": ("stage 2: few ideal cells", ("at once", *BOX)),
     "ideal": ("stage 3: ideal codes of scenes", BOX),
     "joint": ("stage 4: tower and language model", BOX),
+    "joint-more": ("stage 4 gone on, from averaged weights", BOX),
 }
 
 
@@ -39,8 +40,9 @@ def main() -> None:
     parser.add_argument("logs", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "curves.png")
     options = parser.parse_args()
-    figure, panels = plt.subplots(2, 3, figsize=(12, 6.4), sharey=True, layout="constrained")
-    for panel, (stage, (title, names)) in zip(panels.flat, STAGES.items(), strict=True):
+    figure, panels = plt.subplots(2, 4, figsize=(15, 6.4), sharey=True, layout="constrained")
+    panels.flat[-1].set_axis_off()
+    for panel, (stage, (title, names)) in zip(panels.flat, STAGES.items(), strict=False):
         curves = read(options.logs / f"{stage}.log")
         for name in names:
             if name in curves:

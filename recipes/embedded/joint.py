@@ -65,7 +65,8 @@ def main() -> None:
     progress = Progress(options.out, minutes=options.minutes)
     writer = Writer(make_tokenizer())
     model, auxiliary = started(options)
-    optimizers = Optimizers([model, auxiliary], rate=options.rate, slow=[model.model.visual, auxiliary])
+    slow = [model.model.visual, auxiliary]
+    optimizers = Optimizers([model, auxiliary], rate=options.rate, slow=slow, share_of_rate=options.tower_rate)
     average = Average(model)
     learners = {"model": model, "auxiliary": auxiliary, "optimizers": optimizers, "average": average}
     if progress.saved:
@@ -102,7 +103,9 @@ def main() -> None:
 def started(options: argparse.Namespace) -> tuple[Qwen3VLForConditionalGeneration, Auxiliary]:
     """The model with the weights it goes on from, and the auxiliary losses."""
     model, auxiliary = fresh_model(make_tokenizer()), Auxiliary()
-    model.load_state_dict(torch.load(options.weights, weights_only=False)["model"])
+    saved = torch.load(options.weights, weights_only=False)
+    model.load_state_dict(saved.get("average", saved["model"]))
+    auxiliary.load_state_dict(saved.get("auxiliary", auxiliary.state_dict()))
     if options.fresh_tower:
         stage = torch.load(options.fresh_tower, weights_only=False)
         model.model.visual.load_state_dict(stage["tower"])
@@ -116,13 +119,14 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--scenes", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True, help="a file of stage 2 or 3")
+    parser.add_argument("--weights", type=Path, required=True, help="a file of stage 2 to 4, averaged where it can be")
     parser.add_argument("--ideal", action="store_true", help="ideal codes, made imperfect, instead of a tower's output")
     parser.add_argument("--fresh-tower", type=Path, help="file of stage 1 from which a tower that learns on starts")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--tower-rate", type=float, default=0.15, help="share of the rate for the tower")
     parser.add_argument("--hurry", type=float, default=0.0, help="share of lines without chat after the name")
     parser.add_argument("--told", type=float, default=0.0, help="share of pictures with referring expressions")
     parser.add_argument("--seed", type=int, default=0)

@@ -13,13 +13,15 @@ from torch import nn
 WARM_UP = 60  # steps
 HOLD = 0.5  # share of the time at the full rate
 ADAM_RATE = 1e-3
-SLOW = 0.15  # share of the rate for modules that are trained already
 
 
 class Optimizers:
     """The two optimisers and their clipping as one; embeddings, tables, heads and vectors go to AdamW."""
 
-    def __init__(self, modules: Sequence[nn.Module], *, rate: float, slow: Sequence[nn.Module] = ()) -> None:
+    def __init__(
+        self, modules: Sequence[nn.Module], *, rate: float, slow: Sequence[nn.Module] = (), share_of_rate: float = 1.0
+    ) -> None:
+        """slow: modules that are trained already and learn at a share of the rate."""
         slowly = {id(p) for module in slow for p in module.parameters()}
         named = [pair for module in modules for pair in module.named_parameters() if pair[1].requires_grad]
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -30,7 +32,7 @@ class Optimizers:
         self.parts: list[torch.optim.Optimizer] = []
         self.peaks: list[float] = []
         for (matrix, slowed), members in groups.items():
-            peak = (rate if matrix else ADAM_RATE) * (SLOW if slowed else 1.0)
+            peak = (rate if matrix else ADAM_RATE) * (share_of_rate if slowed else 1.0)
             self.peaks.append(peak)
             if matrix:
                 self.parts.append(torch.optim.Muon(members, lr=peak, weight_decay=0.01, adjust_lr_fn="original"))

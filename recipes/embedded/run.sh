@@ -15,5 +15,7 @@ $two "$here/joint.py" --ideal --scenes "$work/scenes" --weights "$work/language.
     --out "$work/ideal.pt" --minutes 15 --rate 0.02 --hurry 0.3 --told 0.3 2>> "$work/ideal.log"
 $two "$here/joint.py" --scenes "$work/scenes" --weights "$work/ideal.pt" --fresh-tower "$work/vision.pt" \
     --out "$work/joint.pt" --minutes 28 --rate 0.01 --told 0.3 2>> "$work/joint.log"
-"$python" "$here/export.py" "$work/joint.pt" "$folder"
+$two "$here/joint.py" --scenes "$work/scenes" --weights "$work/joint.pt" --tower-rate 0.4 --seed 77 \
+    --out "$work/more.pt" --minutes 45 --rate 0.01 --told 0.3 2>> "$work/more.log"
+"$python" "$here/export.py" "$work/more.pt" "$folder"
 "$python" "$here/evaluate.py" "$folder" --scenes 1000 --expressions 100
