@@ -17,6 +17,7 @@ from glintbox.records import (
     HeadStats,
     Response,
     Sampling,
+    ScoredBox,
     Setting,
 )
 
@@ -83,5 +84,5 @@ def permuted(found: CandidateSet, order: Sequence[int]) -> CandidateSet:
     )
 
 
-def boxes_of(chosen: Sequence[tuple[Box, float | None, int | None]]) -> list[Corners]:
-    return [tuple(box) for box, _, _ in chosen]  # type: ignore[misc]  # a box has four corners
+def boxes_of(chosen: Sequence[ScoredBox]) -> list[Corners]:
+    return [tuple(scored.box) for scored in chosen]  # type: ignore[misc]  # a box has four corners

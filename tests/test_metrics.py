@@ -9,15 +9,20 @@ from glintbox.boxes import Box
 from glintbox.errors import BadInput
 from glintbox.metrics import (
     Matched,
+    Overlap,
     acc_at,
     ap_bootstrap,
     average_precision,
     best_iou,
     bootstrap,
+    ciou,
+    ciou_bootstrap,
     detection_bootstrap,
     gain_bootstrap,
     gap_bootstrap,
     gap_closed,
+    giou,
+    giou_bootstrap,
     match,
     mean_iou,
     oracle,
@@ -204,3 +209,37 @@ def test_no_case_nan_and_uneven_pairs_are_refused() -> None:
         detection_bootstrap([], seed=0)
     with pytest.raises(BadInput, match="same cases on both sides, got 4 and 5"):
         gain_bootstrap(COUNTS, OTHERS[:4], seed=0)
+
+
+SMALL, LARGE, NOTHING = Overlap(1, 4), Overlap(900, 1000), Overlap(0, 0)
+
+
+def test_cumulative_iou_counts_pixels_and_mean_iou_counts_cases() -> None:
+    assert ciou([SMALL, LARGE]) == pytest.approx(901 / 1004)
+    assert giou([SMALL, LARGE]) == pytest.approx((0.25 + 0.9) / 2)
+
+
+def test_nothing_found_where_nothing_is_agrees() -> None:
+    assert giou([NOTHING, SMALL]) == pytest.approx(0.625)
+    assert ciou([NOTHING, SMALL]) == 0.25
+    assert ciou([NOTHING]) == giou([NOTHING]) == 1
+    assert giou([Overlap(0, 50)]) == 0
+
+
+def test_intervals_of_masks_hold_their_number_and_close_where_all_cases_are_equal() -> None:
+    generator = np.random.default_rng(0)
+    unions = generator.integers(0, 1000, 80).tolist()
+    cases = [Overlap(int(generator.integers(union + 1)), union) for union in unions]
+    for found, (low, high) in (
+        (ciou(cases), ciou_bootstrap(cases, seed=0, resamples=300)),
+        (giou(cases), giou_bootstrap(cases, seed=0, resamples=300)),
+    ):
+        assert low < found < high
+    assert ciou_bootstrap([SMALL] * 5, seed=0, resamples=20) == (0.25, 0.25)
+    assert ciou_bootstrap([NOTHING, NOTHING], seed=0, resamples=20) == (1, 1)
+
+
+def test_no_mask_is_no_case() -> None:
+    for measure in (ciou, giou):
+        with pytest.raises(BadInput, match=r"at least one case|the same cases on both sides"):
+            measure([])

@@ -1,9 +1,13 @@
 """Records: what exists is valid, and JSON out is JSON in."""
 
+import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from glintbox.boxes import Box, Size
 from glintbox.errors import BadInput
@@ -17,9 +21,12 @@ from glintbox.records import (
     HeadMap,
     HeadStats,
     Response,
+    Rle,
+    Sample,
     Sampling,
     ScoredBox,
     Setting,
+    TextMaps,
     from_json,
     sampled,
     to_json,
@@ -73,6 +80,48 @@ def test_a_head_map_survives_json() -> None:
     heads = HeadMap(SETTING, "labels", {"x1": (Head(3, 4),), "y1": (Head(0, 0),)})
     assert from_json(HeadMap, to_json(heads)) == heads
     assert str(Head(14, 24)) == "L14H24"
+
+
+def test_a_localization_head_map_names_only_the_text() -> None:
+    heads = HeadMap(SETTING, "localization", {"text": (Head(2, 7), Head(14, 24))})
+    assert from_json(HeadMap, to_json(heads)) == heads
+    with pytest.raises(ValidationError, match=r"heads\.word"):
+        from_json(HeadMap, to_json(heads).replace('"text"', '"word"'))
+
+
+def test_what_was_kept_before_localization_is_still_read() -> None:
+    told = json.loads(to_json(Grounding("a", "x", "none", (ScoredBox(Box(6, 4, 12, 8), 0.5, 1),), (), found())))
+    del told["found"]["text_map"]
+    told["boxes"] = [scored[:3] for scored in told["boxes"]]
+    kept = from_json(Grounding, json.dumps(told))
+    assert kept.boxes == (ScoredBox(Box(6, 4, 12, 8), 0.5, 1),) and kept.boxes[0].mask is None
+    assert kept.found.text_map is None
+    old = {
+        "id": "a",
+        "image": "a.png",
+        "size": [60, 40],
+        "query": "cup",
+        "truth": [{"x1": 6, "y1": 4, "x2": 12, "y2": 8}],
+    }
+    assert from_json(Sample, json.dumps(old)) == Sample("a", Path("a.png"), SIZE, "cup", (Box(6, 4, 12, 8),))
+
+
+def test_a_mask_and_the_text_map_survive_json() -> None:
+    mask = Rle(Size(3, 2), (1, 2, 3))
+    values = torch.rand(1, 2, 3).round(decimals=6)
+    looked = replace(found(), text_map=TextMaps(SETTING, (Head(1, 1),), TokenGrid(2, 3, Box.whole(SIZE)), values))
+    written = Grounding("a", "x", "none", (ScoredBox(Box(6, 4, 12, 8), 0.5, None, mask),), (), looked)
+    read = from_json(Grounding, to_json(written))
+    assert read.boxes == written.boxes and read.boxes[0].mask == mask
+    assert read.found.text_map is not None and looked.text_map is not None
+    assert torch.equal(read.found.text_map.values, looked.text_map.values)
+    assert read.found.text_map.grid == looked.text_map.grid and read.found.text_map.heads == looked.text_map.heads
+
+
+@pytest.mark.parametrize("counts", [(1, 2), (7,), (-1, 7), ()])
+def test_run_lengths_that_do_not_fill_the_picture_are_refused(counts: tuple[int, ...]) -> None:
+    with pytest.raises(BadInput, match="run lengths >= 0 that fill 3x2 px"):
+        Rle(Size(3, 2), counts)
 
 
 def test_greedy_is_never_among_the_sampled() -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from glintbox.errors import BadInput, NoArtifact, SettingMismatch
-from glintbox.records import HeadMap, HeadSeparation, Setting, T, from_json, to_json
+from glintbox.records import HeadMap, HeadSeparation, Place, Setting, T, from_json, to_json
 
 HEADS_FILE = "glintbox_heads.json"
+LOCALIZATION_FILE = "glintbox_localization_heads.json"
 REGRESSOR_FILE = "glintbox_regressor.safetensors"
 
 
@@ -110,6 +111,23 @@ def differences(made: Setting, here: Setting) -> tuple[str, ...]:
         for f in fields(Setting)
         if getattr(made, f.name) != getattr(here, f.name)
     )
+
+
+def require_places(heads: HeadMap, *places: Place) -> None:
+    """Refuse a head map that does not say which heads to read at some places.
+
+    Raises:
+        BadInput: names what it lacks, what it has, and how to make one.
+    """
+    missing = [place for place in places if not heads.heads.get(place)]
+    if missing:
+        there = [place for place, found in heads.heads.items() if found]
+        localizes = missing == ["text"]
+        make = "glintbox heads find DATASET --by localization" if localizes else "glintbox heads calibrate"
+        raise BadInput(
+            f"expected heads for {', '.join(places)} in the head map, got none for {', '.join(missing)}: it has "
+            f"{', '.join(there) or 'none'}; make one with: {make}"
+        )
 
 
 def require_equal(made: Setting, here: Setting, *, what: str) -> None:

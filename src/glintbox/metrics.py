@@ -49,6 +49,18 @@ class DetectionIntervals(NamedTuple):
     f1: Interval
 
 
+class Overlap(NamedTuple):
+    """Pixels that a found mask and the true one share, and that one or both have."""
+
+    shared: int
+    union: int
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union; 1 where both are empty: nothing was found where there is nothing (ReasonSeg)."""
+        return self.shared / self.union if self.union else 1.0
+
+
 class Gain(NamedTuple):
     """How much an F1 is above another one: the difference, and as a share of the other (0.07 = 7 % more)."""
 
@@ -179,6 +191,33 @@ def _paired(values: Sequence[T], others: Sequence[object]) -> Sequence[T]:
     if len(values) != len(others) or not len(values):
         raise BadInput(f"expected the same cases on both sides, got {len(others)} and {len(values)}")
     return values
+
+
+def giou(cases: Sequence[Overlap]) -> float:
+    """Mean IoU of the cases' masks, each case alike (gIoU of ReasonSeg; no relation to generalized IoU of boxes)."""
+    return mean_iou([case.iou for case in cases])
+
+
+def giou_bootstrap(cases: Sequence[Overlap], *, seed: int, resamples: int = 2000, level: float = 0.95) -> Interval:
+    """Percentile interval of `giou` when cases are drawn again with replacement."""
+    return bootstrap([case.iou for case in cases], seed=seed, resamples=resamples, level=level)
+
+
+def ciou(cases: Sequence[Overlap]) -> float:
+    """Cumulative IoU: all shared pixels over all pixels of unions, so that large objects count for more.
+
+    Raises:
+        BadInput: no case.
+    """
+    shared, union = np.array(_paired(cases, cases)).sum(0).tolist()
+    return Overlap(shared, union).iou
+
+
+def ciou_bootstrap(cases: Sequence[Overlap], *, seed: int, resamples: int = 2000, level: float = 0.95) -> Interval:
+    """Percentile interval of `ciou` when cases are drawn again with replacement."""
+    drawn = _draws(len(_paired(cases, cases)), seed, _checked(resamples, level))
+    shared, union = (drawn @ np.array(cases, dtype=np.float64)).T
+    return _interval(np.where(union > 0, shared / np.maximum(union, 1), 1.0), level)
 
 
 def match(boxes: Sequence[Box], truth: Sequence[Box], threshold: float = 0.5) -> Matched:
