@@ -33,6 +33,7 @@ FRAME_OF_FAMILY: dict[str, str] = {
     "llava": "1",
     "llava_next": "1",
     "llava_onevision": "1",
+    "glm4v": "1000",
 }
 """What each model type was trained to write; the units are never guessed from the numbers (docs/acs.md 22)."""
 

@@ -16,6 +16,8 @@ from glintbox.boxes import Box, Size
 from glintbox.geometry import CoordFrame, TokenGrid, View
 from glintbox.lvlm.api import Answered, ModelCard, Prompt
 from glintbox.lvlm.decode import Decoder, answer
+from glintbox.lvlm.families import FAMILIES
+from glintbox.lvlm.prompting import UNUSED
 from glintbox.lvlm.tap import tapped
 from glintbox.records import Moment, Sampling, Site, Watch
 from tests.lvlm.tiny import picture, tiny_model, tiny_processor
@@ -44,12 +46,13 @@ def asked(model_type: str, query: str = "the red box", *, size: Size = TALL, see
         image=size,
         query=query,
         ids=ids,
-        tensors={name: value for name, value in made.items() if name != "input_ids"},
-        shared=end,
+        tensors={name: value for name, value in made.items() if name not in UNUSED},
+        shared=0 if FAMILIES[model_type].prefix else end,
         said=range(end + 2, len(ids) - 1),
         frame=CoordFrame(size, region),
         views={"default": View(image, TokenGrid(len(image) // cols, cols, region))},
         fingerprint=f"{model_type}{size}{seed}",
+        prefix=FAMILIES[model_type].prefix,
     )
 
 

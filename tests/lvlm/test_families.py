@@ -10,15 +10,17 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import CONFIG_MAPPING
 
 from glintbox.boxes import Box, Size, clip
 from glintbox.errors import BadContract, BadInput, UnknownName
-from glintbox.geometry import CoordFrame, View
+from glintbox.geometry import CoordFrame, TokenGrid, View
 from glintbox.lvlm.api import Prompt
-from glintbox.lvlm.families import FAMILIES, checked_views, family_of, image_columns
+from glintbox.lvlm.families import FAMILIES, REFUSED, checked_views, family_of
+from glintbox.lvlm.grids import image_columns
 from glintbox.lvlm.loading import Loaded
 from glintbox.lvlm.prompting import make_prompt
-from tests.lvlm.tiny import MODEL_TYPES, picture, tiny_loaded, tiny_processor
+from tests.lvlm.tiny import MODEL_TYPES, picture, tiny_loaded, tiny_model, tiny_processor
 
 WIDE, TALL = Size(300, 130), Size(130, 300)
 
@@ -32,7 +34,7 @@ def embeddings(loaded: Loaded, prompt: Prompt) -> Tensor:
     def stop(_module: Any, _args: Any, options: dict[str, Any]) -> None:
         raise Reached(options["inputs_embeds"][0])
 
-    hook = loaded.model.model.language_model.register_forward_pre_hook(stop, with_kwargs=True)
+    hook = loaded.model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
     try:
         loaded.model(input_ids=prompt.ids[None], **prompt.tensors)
     except Reached as reached:
@@ -52,6 +54,13 @@ def inverted(image: Image.Image, box: Box) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def shown(grid: TokenGrid, size: Size) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and last row, and column, whose cells' middles lie in the picture: not in padding."""
+    rows = [row for row in range(grid.rows) if 0 < grid.cell(row, 0).y1 + grid.cell(row, 0).height / 2 < size.height]
+    cols = [col for col in range(grid.cols) if 0 < grid.cell(0, col).x1 + grid.cell(0, col).width / 2 < size.width]
+    return (rows[0], rows[-1]), (cols[0], cols[-1])
+
+
 def strayed(loaded: Loaded, size: Size, views: Mapping[str, View] | None = None) -> list[str]:
     """Cells, of five per view, whose repainting changes another image token most."""
     image = picture(*size)
@@ -59,8 +68,15 @@ def strayed(loaded: Loaded, size: Size, views: Mapping[str, View] | None = None)
     before = embeddings(loaded, prompt)
     found = []
     for name, (columns, grid) in (views or prompt.views).items():
-        rows, cols = grid.rows, grid.cols
-        for row, col in ((0, 0), (0, cols - 1), (rows - 1, 0), (rows // 2, cols // 3), (rows - 1, cols - 1)):
+        cols = grid.cols
+        (up, low), (left, right) = shown(grid, size)
+        for row, col in (
+            (up, left),
+            (up, right),
+            (low, left),
+            ((up + low + 1) // 2, left + (right - left) // 3),
+            (low, right),
+        ):
             other = make_prompt(loaded, inverted(image, grid.cell(row, col)), "box", id="", text="short")
             moved = (embeddings(loaded, other) - before).norm(dim=-1)[columns]
             if divmod(int(moved.argmax()), cols) != (row, col):
@@ -146,13 +162,14 @@ def test_every_view_has_one_image_token_per_cell(model_type: str, size: Size) ->
         assert len(set(at.tolist())) == at.numel()
 
 
-@pytest.mark.parametrize("model_type", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("model_type", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v", "gemma3", "paligemma"])
 def test_inputs_without_token_types_are_refused(model_type: str) -> None:
     loaded = tiny_loaded(model_type)
     prompt = make_prompt(loaded, picture(*WIDE), "box", id="")
     inputs = dict(prompt.tensors) | {"input_ids": prompt.ids[None]}
-    del inputs["mm_token_type_ids"]
-    with pytest.raises(BadContract, match=r"expected pixel_values, .* from the processor, got no mm_token_type_ids"):
+    kind = "token_type_ids" if model_type in ("gemma3", "paligemma") else "mm_token_type_ids"
+    del inputs[kind]
+    with pytest.raises(BadContract, match=rf"expected pixel_values, .* from the processor, got no {kind}"):
         checked_views(loaded.family, inputs, WIDE, loaded.processor, loaded.model.config)
 
 
@@ -183,9 +200,47 @@ def test_a_picture_of_which_no_row_is_left_is_refused() -> None:
 
 def test_an_unknown_model_type_is_refused_with_the_list() -> None:
     with pytest.raises(
-        UnknownName, match=r"unknown model type 'qwen2_5_v'. Did you mean 'qwen2_5_vl'\? Known: internvl, "
+        UnknownName, match=r"unknown model type 'qwen2_5_v'. Did you mean 'qwen2_5_vl'\? Known: deepseek_vl, "
     ):
         family_of("qwen2_5_v")
+
+
+@pytest.mark.parametrize("model_type", ["idefics2", "blip-2", "instructblip", "kosmos-2", "mllama", "florence2"])
+def test_a_model_without_a_token_per_cell_is_refused_by_name_with_the_reason(model_type: str) -> None:
+    reason = "resampler" if model_type not in ("mllama", "florence2") else "cross-attention"
+    with pytest.raises(
+        BadContract,
+        match=f"expected an image token for each cell of the picture, got {model_type}: .*{reason}",
+    ):
+        family_of(model_type)
+    assert not set(REFUSED) & set(FAMILIES)
+    assert set(REFUSED) <= set(CONFIG_MAPPING)
+
+
+def test_only_prefix_attention_shares_no_picture_and_only_it_needs_a_closing() -> None:
+    assert {name for name, family in FAMILIES.items() if family.prefix} == {"paligemma"}
+    prompt = make_prompt(tiny_loaded("paligemma"), picture(*WIDE), "box", id="", text="short")
+    assert prompt.prefix and prompt.shared == 0
+    loaded = tiny_loaded("paligemma")
+    assert loaded.tokenizer.decode(prompt.ids[-2:]) == ".\n"
+
+
+def test_a_projector_of_one_layer_fits_the_stock_class() -> None:
+    one, two = (tiny_model("llava") for _ in "ab")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        projector = torch.nn.Linear(32, 64)
+    two.config.projector_hidden_act = "linear"
+    made = type(two.model.multi_modal_projector)(two.config)
+    made.linear_1 = projector
+    torch.nn.init.eye_(made.linear_2.weight)
+    torch.nn.init.zeros_(made.linear_2.bias)
+    one.model.multi_modal_projector, two.model.multi_modal_projector = projector, made
+    words = torch.rand(3, 32)
+    assert torch.allclose(made(words), projector(words), atol=1e-6)
+    prompt = make_prompt(tiny_loaded("llava"), picture(*WIDE), "box", id="", text="short")
+    first, second = (m(input_ids=prompt.ids[None], **prompt.tensors).logits for m in (one, two))
+    assert torch.allclose(first, second, atol=1e-4)
 
 
 def test_coordinates_below_one_are_read_at_their_first_significant_digit() -> None:

@@ -163,12 +163,19 @@ def test_a_hub_name_is_known_by_its_commit(monkeypatch: pytest.MonkeyPatch, tmp_
         load("owner/tiny")
 
 
+def test_a_family_whose_checkpoints_have_no_chat_template_brings_its_own(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "mine", "paligemma")
+    (folder / "chat_template.jinja").unlink()
+    ours, saved = (
+        make_prompt(loaded, picture(90, 60), "box", id="") for loaded in (load(folder), tiny_loaded("paligemma"))
+    )
+    assert torch.equal(ours.ids, saved.ids)
+
+
 def test_an_unsupported_model_type_is_refused_with_the_list(folder: Path) -> None:
     settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "paligemma"}))
-    with pytest.raises(
-        UnknownName, match=r"unknown model type 'paligemma'. Known: internvl, llava, llava_next, llava_on"
-    ):
+    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "fuyu"}))
+    with pytest.raises(UnknownName, match=r"unknown model type 'fuyu'. Known: deepseek_vl, deepseek_vl_hybrid, gemma3"):
         load(folder)
 
 

@@ -11,8 +11,16 @@ from PIL import Image
 from glintbox.boxes import Box, Size
 from glintbox.errors import BadContract, BadInput
 from glintbox.geometry import CoordFrame, TokenGrid
-from glintbox.lvlm.families import FAMILIES, checked_views, image_columns
-from glintbox.lvlm.processors import cropped_region, pixel_budget, refuse_extreme_shape, tiled_canvas, without_video
+from glintbox.lvlm.families import FAMILIES, checked_views
+from glintbox.lvlm.grids import image_columns
+from glintbox.lvlm.processors import (
+    cropped_region,
+    fitted_region,
+    pixel_budget,
+    refuse_extreme_shape,
+    tiled_canvas,
+    without_video,
+)
 from tests.lvlm.tiny import picture, tiny_image_processor, tiny_loaded, tiny_processor
 
 WIDE = Size(300, 130)
@@ -55,6 +63,13 @@ REAL: dict[str, dict[str, Any]] = {
         "size": {"height": 384, "width": 384},
         "image_grid_pinpoints": [[384 * rows, 384 * cols] for rows in range(1, 7) for cols in range(1, 7)],
     },
+    "idefics3": {"size": {"longest_edge": 4 * 364}, "max_image_size": {"longest_edge": 364}},
+    "smolvlm": {"size": {"longest_edge": 4 * 512}, "max_image_size": {"longest_edge": 512}},
+    "gemma3": {"size": {"height": 896, "width": 896}},
+    "glm4v": {},
+    "deepseek_vl": {"size": {"height": 384, "width": 384}},
+    "deepseek_vl_hybrid": {"size": {"height": 384, "width": 384}, "high_res_size": {"height": 1024, "width": 1024}},
+    "paligemma": {"size": {"height": 448, "width": 448}, "image_seq_length": 1024},
 }
 """Image processor settings of the released checkpoints (Qwen2.x with the customary budget of 1,280 tokens)."""
 
@@ -62,6 +77,8 @@ REAL: dict[str, dict[str, Any]] = {
 def real_config(model_type: str) -> Any:
     """The numbers of a released configuration that geometry depends on; the image token is the tiny tokenizer's."""
     vision: dict[str, Any] = {"patch_size": 16} if model_type == "qwen3_vl" else {}
+    if model_type.startswith("deepseek"):
+        vision = {"model_type": "siglip_vision_model", "patch_size": 16, "image_size": 384}
     if model_type == "llava_onevision":
         vision = {"model_type": "siglip_vision_model", "patch_size": 14, "image_size": 384}
     token = tiny_loaded(model_type).model.config.image_token_id
@@ -72,6 +89,14 @@ def real_processor(model_type: str) -> Any:
     processor = tiny_processor(model_type, **REAL[model_type])
     if model_type == "internvl":
         processor.image_seq_length = 256
+    if model_type in ("idefics3", "smolvlm"):
+        processor.image_seq_len = {"idefics3": 169, "smolvlm": 64}[model_type]
+    if model_type.startswith("deepseek"):
+        processor.num_image_tokens = 576
+    if model_type == "gemma3":  # it writes its image tokens down as it is made
+        processor = type(processor)(
+            processor.image_processor, processor.tokenizer, chat_template=processor.chat_template, image_seq_length=256
+        )
     if model_type == "llava_onevision":
         processor.num_image_tokens = 729
     return processor
@@ -183,6 +208,85 @@ TABLE = [
         default=TokenGrid(27, 27, whole(1512, 1512)),
         tiles=TokenGrid(81, 81, whole(1536, 1536)),
     ),
+    # the long side becomes 4 tiles of 364 px, the short one 1092 px: exactly 3
+    golden(
+        "idefics3",
+        (640, 480),
+        13 * 169,
+        written((1000, 1000), whole(640, 480)),
+        default=TokenGrid(13, 13, whole(640, 480)),
+        tiles=TokenGrid(39, 52, whole(640, 480)),
+    ),
+    # 2048 x 1152: 2.25 tiles of 512 px, so it is stretched to 3
+    golden(
+        "smolvlm",
+        (1920, 1080),
+        13 * 64,
+        written((1000, 1000), whole(1920, 1080)),
+        default=TokenGrid(8, 8, whole(1920, 1080)),
+        tiles=TokenGrid(24, 32, whole(1920, 1080)),
+    ),
+    golden(
+        "smolvlm",
+        (30, 90),
+        9 * 64,
+        written((1000, 1000), whole(30, 90)),
+        default=TokenGrid(8, 8, whole(30, 90)),
+        tiles=TokenGrid(32, 16, whole(30, 90)),
+    ),
+    # squeezed to 896 x 896: 64 x 64 patches, of which 4 x 4 make a token
+    golden(
+        "gemma3",
+        (1920, 1080),
+        256,
+        written((1000, 1000), whole(1920, 1080)),
+        default=TokenGrid(16, 16, whole(1920, 1080)),
+    ),
+    golden(
+        "paligemma",
+        (640, 480),
+        1024,
+        written((1000, 1000), whole(640, 480)),
+        default=TokenGrid(32, 32, whole(640, 480)),
+    ),
+    # two frames of 644 x 476
+    golden(
+        "glm4v", (640, 480), 391, written((1000, 1000), whole(640, 480)), default=TokenGrid(17, 23, whole(640, 480))
+    ),
+    # the short side up to 28 px: 28 x 42; below 12,544 px over two frames, so sqrt(12544 / 2352) = 2.309 times as long
+    golden("glm4v", (20, 30), 12, written((1000, 1000), whole(20, 30)), default=TokenGrid(4, 3, whole(20, 30))),
+    # 384 x 288, and 48 px of padding above and below
+    golden(
+        "deepseek_vl",
+        (640, 480),
+        576,
+        written((1000, 1000), whole(640, 480)),
+        default=TokenGrid(24, 24, Box(0, -80, 640, 560)),
+    ),
+    # 289 x 384, and 47 px of padding on the left, 48 on the right
+    golden(
+        "deepseek_vl",
+        (481, 640),
+        576,
+        written((1000, 1000), whole(481, 640)),
+        default=TokenGrid(24, 24, Box(-47 * 481 / 289, 0, 337 * 481 / 289, 640)),
+    ),
+    # 14 px wide at least
+    golden(
+        "deepseek_vl",
+        (10, 1000),
+        576,
+        written((1000, 1000), whole(10, 1000)),
+        default=TokenGrid(24, 24, Box(-185 * 10 / 14, 0, 199 * 10 / 14, 1000)),
+    ),
+    # 770 x 1024 decides, padded by 127 px on both sides
+    golden(
+        "deepseek_vl_hybrid",
+        (481, 640),
+        576,
+        written((1000, 1000), whole(481, 640)),
+        default=TokenGrid(24, 24, Box(-127 * 481 / 770, 0, 897 * 481 / 770, 640)),
+    ),
 ]
 
 
@@ -225,6 +329,13 @@ def test_a_square_processor_with_other_padding_is_refused() -> None:
         cropped_region(tiny_image_processor("llava", do_pad=True), WIDE)
     with pytest.raises(BadContract, match="expected a size by shortest edge or by height and width"):
         cropped_region(tiny_image_processor("llava", size={"longest_edge": 100}), WIDE)
+
+
+def test_a_square_that_is_not_padded_after_it_was_fitted_is_refused() -> None:
+    with pytest.raises(
+        BadContract, match=r"expected resizing and padding of DeepseekVLImageProcessor.*, got one of them off"
+    ):
+        fitted_region(tiny_image_processor("deepseek_vl", do_pad=False), WIDE)
 
 
 def test_an_image_processor_that_cuts_no_tiles_is_refused() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from glintbox.boxes import Size
 from glintbox.errors import BadContract, BadInput, UnknownName
-from glintbox.lvlm.families import image_columns
+from glintbox.lvlm.grids import image_columns
 from glintbox.lvlm.loading import Loaded
 from glintbox.lvlm.processors import without_video
 from glintbox.lvlm.prompting import make_prompt
@@ -79,13 +79,30 @@ def test_the_query_is_found_in_every_family(model_type: str, query: str) -> None
     assert inside.strip() == normal.removeprefix("<s>").strip()
 
 
+@pytest.mark.parametrize("query", ["the red box", "the red box. ", "  boxes of red?"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_an_expression_ends_with_its_full_stop_and_with_no_blank_token(model_type: str, query: str) -> None:
+    loaded = tiny_loaded(model_type)
+    for text in ("expression", "expression-as-given"):
+        prompt = make_prompt(loaded, picture(120, 70), query, id="a", text=text)
+        last, behind = (loaded.tokenizer.decode([int(prompt.ids[k])]) for k in (prompt.said[-1], prompt.said.stop))
+        closed = query.strip() if query.strip()[-1] in ".?" or text != "expression" else f"{query.strip()}."
+        inside = loaded.tokenizer.decode(prompt.ids[prompt.said.start : prompt.said.stop])
+        assert inside.strip() == closed
+        assert last.strip() and closed.endswith(last), (
+            "not the blank of the template, which LLaVA's tokenizer splits off"
+        )
+        assert behind != last
+
+
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_queries_on_one_picture_share_the_tokens_up_to_its_end(model_type: str) -> None:
     loaded = tiny_loaded(model_type)
     one, other = (make_prompt(loaded, picture(120, 70), query, id="a") for query in ("red box", "green cup"))
     last = int(image_columns({"input_ids": one.ids[None]}, loaded.model.config)[-1])
-    marks = {"<|vision_end|>": 1, "</img>": 1}
-    assert one.shared == other.shared == last + 1 + marks.get(loaded.tokenizer.decode(one.ids[last + 1]), 0)
+    marks = ("<|vision_end|>", "</img>", "<fake_token_around_image>", "<end_of_image>", "<|end_of_image|>")
+    end = last + 1 + (loaded.tokenizer.decode(one.ids[last + 1]) in marks)
+    assert one.shared == other.shared == (0 if loaded.family.prefix else end)
     assert torch.equal(one.ids[: one.shared], other.ids[: one.shared])
     assert one.said.start >= one.shared
     assert one.fingerprint == other.fingerprint
@@ -159,7 +176,9 @@ def test_an_empty_or_endless_query_is_refused(query: str) -> None:
 def test_a_prompt_longer_than_the_model_reads_is_refused() -> None:
     model: Any = tiny_model("qwen3_vl")
     model.config.text_config.max_position_embeddings = 60
-    with pytest.raises(BadInput, match=r"expected a prompt of at most 60 tokens, got \d+; show a smaller picture"):
+    with pytest.raises(
+        BadInput, match=r"expected a prompt of at most 60 tokens, got \d+; show a smaller picture, or say"
+    ):
         make_prompt(tiny_loaded("qwen3_vl")._replace(model=model), picture(300, 130), "box", id="a", text="short")
 
 

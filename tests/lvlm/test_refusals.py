@@ -117,6 +117,15 @@ def test_a_processor_without_a_patch_size_is_refused() -> None:
         assemble(tiny_model("llava"), processor, id="mine", revision="")
 
 
+def test_a_model_that_caps_its_attention_scores_is_refused() -> None:
+    model: Any = tiny_model("paligemma")
+    model.config.text_config.attn_logit_softcapping = 50.0
+    with pytest.raises(
+        BadContract, match=r"attention of capped as a plain softmax, got scores that are capped at 50.0"
+    ):
+        assemble(model, tiny_processor("paligemma"), id="capped", revision="")
+
+
 def test_a_model_that_lies_on_several_devices_is_refused() -> None:
     model = tiny_model("llava")
     model.model.language_model.layers[2].to("meta")  # as offloading leaves it

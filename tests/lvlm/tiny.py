@@ -19,28 +19,16 @@ from transformers import AutoModelForImageTextToText
 
 from glintbox.lvlm.loading import Loaded, assemble
 from glintbox.lvlm.processors import without_video
-from tests.lvlm.tiny_text import QWEN, TEMPLATES, tiny_tokenizer
+from tests.lvlm.tiny_families import MODEL_TYPES as MODEL_TYPES
+from tests.lvlm.tiny_families import TINY
+from tests.lvlm.tiny_text import TEMPLATES, tiny_tokenizer
 
 Layout = Literal["jinja", "json", "tokenizer_config"]
-MODEL_TYPES = (*QWEN, "internvl", "llava", "llava_next", "llava_onevision")
-PATCH = 14  # px
-TILE = 56  # px, side of the square that the towers of the other families see
-WIDER = TILE + 2  # px, a side that patches do not divide, as SigLIP's 384
-
-
-def pinpoints(side: int) -> list[list[int]]:
-    """Every canvas of up to 4 x 4 tiles, height first."""
-    return [[side * rows, side * cols] for rows in range(1, 5) for cols in range(1, 5)]
 
 
 def _text(model_type: str, layers: int, heads: int, kv_heads: int) -> dict[str, Any]:
     tokenizer = tiny_tokenizer(model_type)
-    kinds = dict.fromkeys(QWEN) | {"llava": "llama", "llava_next": "mistral", "llava_onevision": "qwen2"}
-    sections: dict[str, Any] = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}
-    own: dict[str, Any] = {"model_type": kinds.get(model_type) or "qwen3"}
-    if model_type in QWEN:
-        own = {"rope_parameters": sections | ({"mrope_interleaved": True} if model_type == "qwen3_vl" else {})}
-    return own | {
+    shared = {
         "vocab_size": len(tokenizer),
         "hidden_size": 16 * heads,
         "intermediate_size": 32 * heads,
@@ -55,62 +43,28 @@ def _text(model_type: str, layers: int, heads: int, kv_heads: int) -> dict[str, 
         "pad_token_id": tokenizer.pad_token_id,
         "tie_word_embeddings": False,
     }
-
-
-def _vision(model_type: str, width: int) -> dict[str, Any]:
-    if model_type in QWEN:
-        kinds: dict[str, dict[str, Any]] = {
-            "qwen2_vl": {"embed_dim": 32, "hidden_size": width, "mlp_ratio": 2},
-            "qwen2_5_vl": {"intermediate_size": 64, "fullatt_block_indexes": [1], "window_size": 112},
-            "qwen3_vl": {"intermediate_size": 64, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]},
-        }
-        own = kinds[model_type]
-        if model_type != "qwen2_vl":
-            own |= {"hidden_size": 32, "out_hidden_size": width}
-        return own | {
-            "depth": 2,
-            "num_heads": 2,
-            "patch_size": PATCH,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-        }
-    common: dict[str, Any] = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-    }
-    if model_type == "internvl":
-        return common | {"image_size": [2 * TILE, 2 * TILE], "patch_size": [PATCH, PATCH]}
-    kind = "siglip_vision_model" if model_type == "llava_onevision" else "clip_vision_model"
-    side = {"llava": 2 * TILE, "llava_next": TILE, "llava_onevision": WIDER}[model_type]
-    extra = {"vision_use_head": False} if model_type == "llava_onevision" else {}
-    return common | extra | {"model_type": kind, "image_size": side, "patch_size": PATCH}
+    own = TINY[model_type].text
+    if "sliding_window" in own:
+        own = own | {"layer_types": [*["full_attention"] * (layers - 1), "sliding_attention"]}
+    return shared | own
 
 
 def tiny_config(
     model_type: str, *, layers: int = 3, heads: int = 4, kv_heads: int = 2
 ) -> transformers.PreTrainedConfig:
     """The configuration of a family's tiny model."""
-    tokenizer = tiny_tokenizer(model_type)
-    image = {"internvl": "<IMG_CONTEXT>"} | dict.fromkeys(QWEN, "<|image_pad|>")
-    rest: dict[str, Any] = {"image_token_id": tokenizer.convert_tokens_to_ids(image.get(model_type, "<image>"))}
-    if model_type in QWEN:
-        names = {"video_token_id": "<|video_pad|>", "vision_start_token_id": "<|vision_start|>"}
-        names["vision_end_token_id"] = "<|vision_end|>"
-        rest |= {name: tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
-    elif model_type == "internvl":
-        rest |= {"image_seq_length": 16, "downsample_ratio": 0.5}
-    elif model_type == "llava_next":
-        rest |= {"image_grid_pinpoints": pinpoints(TILE)}
-    elif model_type == "llava_onevision":
-        rest |= {"image_grid_pinpoints": pinpoints(WIDER), "video_token_id": tokenizer.convert_tokens_to_ids("<video>")}
+    tokenizer, tiny = tiny_tokenizer(model_type), TINY[model_type]
+
+    def filled(settings: dict[str, Any]) -> dict[str, Any]:
+        return {name: 16 * heads if value is None else value for name, value in settings.items()}
+
     return transformers.AutoConfig.for_model(
         model_type,
         text_config=_text(model_type, layers, heads, kv_heads),
-        vision_config=_vision(model_type, 16 * heads),
+        vision_config=filled(tiny.vision),
         tie_word_embeddings=False,
-        **rest,
+        **{name: tokenizer.convert_tokens_to_ids(token) for name, token in tiny.tokens.items()},
+        **filled(tiny.rest),
     )
 
 
@@ -138,45 +92,26 @@ def tiny_model(
 def _make_peaky(model: nn.Module) -> None:
     """Queries and keys of standard deviation 1.7 per component, and logits that prefer some tokens."""
     for name, weight in model.named_parameters():
-        if "language_model" in name and name.endswith(("q_proj.weight", "k_proj.weight")):
+        if ("language_model" in name or "text_model" in name) and name.endswith(("q_proj.weight", "k_proj.weight")):
             nn.init.normal_(weight, std=1.7 * weight.shape[1] ** -0.5)
         elif name.endswith(("q_norm.weight", "k_norm.weight")):
-            nn.init.constant_(weight, 1.7)
+            nn.init.constant_(weight, 0.7 if "Gemma" in type(model).__name__ else 1.7)  # Gemma's counts from 1
+        elif name.endswith("mm_input_projection_weight"):  # zeros as it is made
+            nn.init.normal_(weight, std=weight.shape[0] ** -0.5)
         elif name.endswith("lm_head.weight"):
             nn.init.normal_(weight, std=2.0 * weight.shape[1] ** -0.5)
 
 
 def tiny_image_processor(model_type: str, **settings: Any) -> Any:
     """The real image processor with the tiny tower's sizes; `settings` override them."""
-    square = {"height": TILE, "width": TILE}
-    bigger = {"height": 2 * TILE, "width": 2 * TILE}
-    wider = {"height": WIDER, "width": WIDER}
-    kinds: dict[str, tuple[str, dict[str, Any]]] = {
-        "internvl": ("GotOcr2ImageProcessor", {"size": bigger}),
-        "llava": ("CLIPImageProcessor", {"size": {"shortest_edge": 2 * TILE}, "crop_size": bigger}),
-        "llava_next": (
-            "LlavaNextImageProcessor",
-            {"size": {"shortest_edge": TILE}, "crop_size": square, "image_grid_pinpoints": pinpoints(TILE)},
-        ),
-        "llava_onevision": ("LlavaOnevisionImageProcessor", {"size": wider, "image_grid_pinpoints": pinpoints(WIDER)}),
-    }
-    name, own = kinds.get(model_type, ("Qwen2VLImageProcessor", {}))
+    name, own = TINY[model_type].pictures
     return getattr(transformers, settings.pop("kind", name))(**(own | settings))
 
 
 def tiny_processor(model_type: str, **settings: Any) -> Any:
     """The real processor class with a tiny tokenizer; `settings` go to the image processor."""
-    kinds: dict[str, dict[str, Any]] = {
-        "internvl": {"image_seq_length": 16},
-        "llava": {"patch_size": PATCH, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
-        "llava_onevision": {"num_image_tokens": 16, "vision_feature_select_strategy": "full"},
-    }
-    own = kinds.get(model_type, {})
-    if model_type == "llava_next":
-        own = {"patch_size": PATCH, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
-    names = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL", "internvl": "InternVL"}
-    names |= {"llava": "Llava", "llava_next": "LlavaNext", "llava_onevision": "LlavaOnevision"}
-    kind = without_video(getattr(transformers, f"{names[model_type]}Processor"))
+    name, own = TINY[model_type].processor
+    kind = without_video(getattr(transformers, name))
     pictures = tiny_image_processor(model_type, **settings)
     return kind(pictures, tiny_tokenizer(model_type), chat_template=TEMPLATES[model_type], **own)
 
@@ -190,8 +125,7 @@ def tiny_checkpoint(folder: Path, model_type: str, layout: Layout = "jinja", **o
     processor = tiny_processor(model_type)
     processor.tokenizer.save_pretrained(folder)
     processor.image_processor.save_pretrained(folder)
-    kept = ("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens", "num_image_tokens")
-    settings = {name: getattr(processor, name) for name in (*kept, "image_seq_length") if hasattr(processor, name)}
+    settings = {name: value for name, value in TINY[model_type].processor[1].items() if value is not None}
     (folder / "processor_config.json").write_text(json.dumps(settings))
     template = TEMPLATES[model_type]
     if layout == "jinja":

@@ -10,6 +10,8 @@ import transformers
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
+from glintbox.lvlm.families import BARE
+
 QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 DATA = Path(__file__).parents[1] / "data"
 
@@ -23,11 +25,37 @@ VICUNA = (
     "{% elif 'text' in c %}{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}"
     "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
+UTTERANCES = (
+    "BEGIN{% for m in messages %}{{ m['role'].capitalize() }}:{% for c in m['content'] %}{% if c['type'] == 'image' %}"
+    "<image>{% elif 'text' in c %}{{ c['text'] }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+TURNS = (
+    "{% for m in messages %}<start_of_turn>{{ m['role'] }}\n{% for c in m['content'] %}{% if c['type'] == 'image' %}"
+    "<start_of_image>{% elif 'text' in c %}{{ c['text'] }}{% endif %}{% endfor %}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+PLAIN = (
+    "{% for m in messages %}{{ m['role'].capitalize() }}: {% for c in m['content'] %}{% if c['type'] == 'image' %}"
+    "<image_placeholder>{% elif 'text' in c %}{{ c['text'] }}{% endif %}{% endfor %}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
 TEMPLATES = dict.fromkeys(QWEN, CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")) | {
     "internvl": CHATML.replace("IMAGE", "<IMG_CONTEXT>\n"),
     "llava_onevision": CHATML.replace("IMAGE", "<image>"),
     "llava": VICUNA,
     "llava_next": VICUNA,
+    "idefics3": UTTERANCES.replace("BEGIN", ""),
+    "smolvlm": UTTERANCES.replace("BEGIN", "<|im_start|>"),
+    "gemma3": "<bos>" + TURNS,
+    "paligemma": BARE,
+    "glm4v": "[gMASK]<sop>"
+    + TURNS.replace("<start_of_turn>{{ m['role'] }}", "<|{{ m['role'] }}|>")
+    .replace("<start_of_image>", "<|begin_of_image|><|image|><|end_of_image|>")
+    .replace("<end_of_turn>\n", "")
+    .replace("<start_of_turn>model", "<|assistant|>"),
+    "deepseek_vl": PLAIN,
+    "deepseek_vl_hybrid": PLAIN,
 }
 SPECIAL = (
     "<|endoftext|>",
@@ -54,9 +82,16 @@ def _characters() -> dict[int, str]:
     return {byte: chr(byte) for byte in shown} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
 
 
+GLM = (
+    *("<|image|>", "<|begin_of_image|>", "<|end_of_image|>", "<|video|>", "<|begin_of_video|>", "<|end_of_video|>"),
+    *("[gMASK]", "<sop>", "<|user|>", "<|assistant|>"),
+)
+UTTERED = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", "<|im_start|>")
+
+
 @functools.cache
-def byte_level_tokenizer() -> PreTrainedTokenizerBase:
-    """A real `Qwen2Tokenizer`: 256 bytes, a few merges, the special tokens of all byte-level families."""
+def byte_level_tokenizer(special: tuple[str, ...] = SPECIAL, image: str | None = None) -> PreTrainedTokenizerBase:
+    """A real `Qwen2Tokenizer`: 256 bytes, a few merges, the special tokens of most byte-level families, or others."""
     characters = _characters()
     vocabulary = {character: i for i, character in enumerate(characters.values())}
     merges: list[tuple[str, str]] = []
@@ -81,9 +116,10 @@ def byte_level_tokenizer() -> PreTrainedTokenizerBase:
             "end_image_token": "</img>",
             "context_image_token": "<IMG_CONTEXT>",
             "video_token": "<video>",
-        },
+        }
+        | ({} if image is None else {"image_token": image}),
     )
-    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return tokenizer
 
 
@@ -103,8 +139,41 @@ def llama_tokenizer() -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+@functools.cache
+def gemma_tokenizer(image: str = "<image_soft_token>") -> PreTrainedTokenizerBase:
+    """A real `GemmaTokenizer`: as sentencepiece without a space before the text, two line ends in one token."""
+    control = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    pieces = [*control, *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "\n", *(chr(i) for i in range(33, 127))]
+    merges = [("\n", "\n"), ("t", "h"), ("th", "e"), ("e", "d"), ("r", "ed")]
+    tokenizer = transformers.GemmaTokenizer(
+        vocab={piece: i for i, piece in enumerate([*pieces, *("".join(pair) for pair in merges)])},
+        merges=merges,
+        model_max_length=8192,
+        extra_special_tokens={
+            "image_token": image,
+            "boi_token": "<start_of_image>",
+            "eoi_token": "<end_of_image>",
+        },
+    )
+    tokenizer.add_tokens([AddedToken(token, special=True) for token in ("<start_of_turn>", "<end_of_turn>")])
+    if image == "<image>":  # as PaliGemma's processor does to the tokenizer that it is given
+        tokenizer.add_tokens([*(f"<loc{i:04}>" for i in range(1024)), *(f"<seg{i:03}>" for i in range(128))])
+        tokenizer.add_bos_token = False
+    return tokenizer
+
+
 def tiny_tokenizer(model_type: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a family's tiny model."""
+    if model_type in ("idefics3", "smolvlm"):
+        return byte_level_tokenizer(UTTERED)
+    if model_type == "gemma3":
+        return gemma_tokenizer()
+    if model_type == "paligemma":
+        return gemma_tokenizer(image="<image>")
+    if model_type == "glm4v":
+        return byte_level_tokenizer(GLM)
+    if model_type.startswith("deepseek"):
+        return byte_level_tokenizer(("<|im_end|>",), image="<image_placeholder>")
     return llama_tokenizer() if model_type in ("llava", "llava_next") else byte_level_tokenizer()
 
 

@@ -50,7 +50,8 @@ class Prompt:
     shared: number of leading tokens (up to and with the image's end) that other queries on the same image share.
     said: token positions of the query's own words. frame: units of written boxes. views: image tokens as grids.
     fingerprint: of the pixels as the model gets them; prompts of equal fingerprint and equal first `shared` ids share a
-    prefill. thinking: boxes count only after the model's end-of-thought mark.
+    prefill. thinking: boxes count only after the model's end-of-thought mark. prefix: every token of the prompt sees
+    all of it, not only what comes before; then nothing is shared.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Prompt:
     fingerprint: str
     thinking: bool = False
     coordinate_token: Literal["first_digit", "first_significant_digit"] = "first_digit"
+    prefix: bool = False
 
 
 @runtime_checkable

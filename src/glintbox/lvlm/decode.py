@@ -45,6 +45,14 @@ class Told(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Held(NamedTuple):
+    """The cache of the prompt before, which the next one on its picture shares; reach: how many layers it fills."""
+
+    prompt: Prompt
+    cache: Cache
+    reach: int
+
+
 Tell = Callable[[Prefilled, tuple[int, ...]], Told]
 """Makes the answers to a prompt in the cache, keeping the queries of some layers."""
 
@@ -74,6 +82,8 @@ def replay(
 ) -> Iterator[PackedAnswered]:
     """As `answer`, for answers that exist already: their tokens are forced, their entropy is filled in.
 
+    A prompt without answers is only read: its prefill ends at the last watched layer.
+
     Raises:
         BadInput, BadContract, OutOfMemory: as `answer`.
     """
@@ -88,28 +98,31 @@ def replay(
 
         return force_them
 
-    return _each(decoder, ((prompt, retell(responses)) for prompt, responses in told), watch, answers=1)
+    work = ((prompt, retell(responses) if responses else None) for prompt, responses in told)
+    return _each(decoder, work, watch, answers=1)
 
 
 def _each(
-    decoder: Decoder, work: Iterable[tuple[Prompt, Tell]], watch: Watch | None, *, answers: int
+    decoder: Decoder, work: Iterable[tuple[Prompt, Tell | None]], watch: Watch | None, *, answers: int
 ) -> Iterator[PackedAnswered]:
     seams.check_packable(decoder.model)
     layers = _layers(decoder.card, watch)
-    cache: Cache | None = None
-    before: Prompt | None = None
+    held: Held | None = None
     for prompt, tell in work:
-        if before is None or not shares(before, prompt):
-            cache = None  # let go of it first, or two images would lie side by side in memory
+        reach = decoder.card.layers if tell or not layers else layers[-1] + 1
+        if held and not (shares(held.prompt, prompt) and reach <= held.reach):
+            held = None  # let go of it first, or two images would lie side by side in memory
         began = time.perf_counter()
         with tapped(decoder.model), torch.no_grad():
             with seams.within_memory(partial(_too_much, decoder, prompt, answers)):
-                start = prefill(decoder.model, prompt, layers, shared=cache)
+                cache = held.cache if held else None
+                start = prefill(decoder.model, prompt, layers, shared=cache, only_read=tell is None)
             seams.finish(decoder.model.device)
             filled = time.perf_counter()
-            told = tell(start, layers)
+            told = tell(start, layers) if tell else Told((), ())
         timing = {"prefill": filled - began, "decode": time.perf_counter() - filled}
-        cache, before = start.cache, prompt
+        held = Held(prompt, start.cache, held.reach if held else reach)
+        del cache
         answered = PackedAnswered(decoder.card, start, told.branches, told.responses, timing=timing, notes=told.notes)
         del start, told  # or the queries of this prompt would lie beside the next one in memory
         try:

@@ -1,25 +1,29 @@
-"""One entry per model family: the units it writes boxes in, its image tokens as named grids, what its inputs must hold.
-
-Every function here takes the inputs of one picture as the processor made them (`ids` among them as "input_ids"), the
-picture's size, the processor and the model's configuration; it reads settings from these and assumes none.
-"""
+"""One entry per model family: the units it writes boxes in, its image tokens as grids, what its inputs must hold."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
-from glintbox.boxes import Box, Size
+from glintbox.boxes import Size
 from glintbox.errors import BadContract, UnknownName
-from glintbox.geometry import CoordFrame, TokenGrid, View
-from glintbox.lvlm.processors import Canvas, cropped_region, tiled_canvas, unpadded_canvas
-
-Inputs = Mapping[str, Tensor]
+from glintbox.geometry import CoordFrame, View
+from glintbox.lvlm.grids import (
+    Inputs,
+    base_and_unpadded,
+    padded_square,
+    patch_grid,
+    per_mille,
+    resized_pixels,
+    square_grid,
+    squeezed_square,
+    thumbnail_and_tiles,
+    tiles_and_whole,
+    unit_square,
+    unit_square_of_seen,
+)
 
 
 class Family(NamedTuple):
@@ -28,7 +32,8 @@ class Family(NamedTuple):
     frame, views: see `glintbox.geometry`. units: what `frame` says, in words. needs: inputs without which the model
     runs on, wrongly or not at all. checkpoints: hub names to try. view_names: the names that `views` always gives,
     "default" first. prompt: name of its default prompt. coordinate_token: whether the first token of a coordinate says
-    something of its value ("0.12" starts with "0").
+    something of its value ("0.12" starts with "0"). prefix: every token of a prompt sees all of it. template: the chat
+    where a checkpoint has none. closing: what the processor writes behind every chat.
     """
 
     frame: Callable[[Inputs, Size, Any, Any], CoordFrame]
@@ -39,102 +44,22 @@ class Family(NamedTuple):
     view_names: tuple[str, ...] = ("default",)
     prompt: str = "paper"
     coordinate_token: Literal["first_digit", "first_significant_digit"] = "first_digit"
-
-
-def per_mille(inputs: Inputs, image: Size, processor: Any, config: Any) -> CoordFrame:
-    """The model writes 0..1000 over the whole picture, whatever its size."""
-    return CoordFrame(Size(1000, 1000), Box.whole(image))
-
-
-def resized_pixels(inputs: Inputs, image: Size, processor: Any, config: Any) -> CoordFrame:
-    """The model writes pixels of the picture as it was resized for it, not of the original."""
-    _, rows, cols = inputs["image_grid_thw"][0].tolist()
-    patch = config.vision_config.patch_size
-    return CoordFrame(Size(cols * patch, rows * patch), Box.whole(image))
-
-
-def unit_square(inputs: Inputs, image: Size, processor: Any, config: Any) -> CoordFrame:
-    """The model writes 0..1 over the whole picture."""
-    return CoordFrame(Size(1, 1), Box.whole(image))
-
-
-def unit_square_of_seen(inputs: Inputs, image: Size, processor: Any, config: Any) -> CoordFrame:
-    """The model writes 0..1 over what the processor shows it: a centre crop, or the picture padded to a square."""
-    return CoordFrame(Size(1, 1), cropped_region(processor.image_processor, image))
-
-
-def image_columns(inputs: Inputs, config: Any) -> Int[Tensor, " token"]:
-    """Prompt positions that hold image tokens, in order (separators that use the image token's id among them)."""
-    return (inputs["input_ids"][0] == config.image_token_id).nonzero()[:, 0]
-
-
-def patch_grid(inputs: Inputs, image: Size, processor: Any, config: Any) -> dict[str, View]:
-    """One view, any grid: merged patches in row-major order over the whole picture."""
-    _, rows, cols = inputs["image_grid_thw"][0].tolist()
-    merge = config.vision_config.spatial_merge_size
-    grid = TokenGrid(rows // merge, cols // merge, Box.whole(image))
-    return {"default": View(image_columns(inputs, config), grid)}
-
-
-def thumbnail_and_tiles(inputs: Inputs, image: Size, processor: Any, config: Any) -> dict[str, View]:
-    """The whole picture small (last; the only tile where there is one), and its tiles stitched."""
-    columns, side = image_columns(inputs, config), math.isqrt(processor.image_seq_length)
-    tiles = inputs["pixel_values"].shape[0]
-    whole = Box.whole(image)
-    thumbnail = View(columns[-side * side :], TokenGrid(side, side, whole))
-    if tiles == 1:
-        return {"default": thumbnail, "tiles": thumbnail}
-    rows, cols = tiled_canvas(processor.image_processor, image)
-    if rows * cols != tiles - 1:
-        raise BadContract(f"expected {rows} x {cols} tiles and a thumbnail for {image}, got {tiles} pictures")
-    stitched = columns[: -side * side].view(rows, cols, side, side).transpose(1, 2).reshape(-1)
-    return {"default": thumbnail, "tiles": View(stitched, TokenGrid(rows * side, cols * side, whole))}
-
-
-def square_grid(inputs: Inputs, image: Size, processor: Any, config: Any) -> dict[str, View]:
-    """One square grid over what the processor shows of the picture."""
-    pixels = Size(*reversed(inputs["pixel_values"].shape[-2:]))
-    region = cropped_region(processor.image_processor, image)
-    return {"default": View(image_columns(inputs, config), _tower_grid(pixels, region, config))}
-
-
-def base_and_unpadded(inputs: Inputs, image: Size, processor: Any, config: Any) -> dict[str, View]:
-    """The whole picture squeezed to a square, and the large one cut free of its padding, a newline token per row."""
-    pixels = Size(*reversed(inputs["pixel_values"].shape[-2:]))
-    columns, base = image_columns(inputs, config), _tower_grid(pixels, Box.whole(image), config)
-    canvas = unpadded_canvas(processor.image_processor, image, tile=pixels, cells=base.rows)
-    rows, cols = _shrunk(canvas, base, getattr(config, "vision_aspect_ratio", None))
-    lines = columns[base.cells :]
-    if lines.numel() != rows * (cols + 1):
-        raise BadContract(
-            f"expected {rows} rows of {cols} image tokens and a newline for {image}, got {lines.numel()} tokens"
-        )
-    large = View(lines.view(rows, cols + 1)[:, :-1].reshape(-1), TokenGrid(rows, cols, canvas.region))
-    return {"default": View(columns[: base.cells], base), "tiles": large}
-
-
-def _tower_grid(pixels: Size, region: Box, config: Any) -> TokenGrid:
-    """Patches of a tower over a picture of `pixels`; what no whole patch covers, at the right and below, is unseen."""
-    patch = config.vision_config.patch_size
-    rows, cols = pixels.height // patch, pixels.width // patch
-    right = region.x1 + region.width * cols * patch / pixels.width
-    below = region.y1 + region.height * rows * patch / pixels.height
-    return TokenGrid(rows, cols, Box(region.x1, region.y1, right, below))
-
-
-def _shrunk(canvas: Canvas, base: TokenGrid, limit: str | None) -> tuple[int, int]:
-    """Rows and columns after the model has scaled down a grid far above its limit ("anyres_max_9": nine base grids)."""
-    if limit is None:
-        return canvas.rows, canvas.cols
-    ratio = math.sqrt(canvas.rows * canvas.cols / (int(limit.removeprefix("anyres_max_")) * base.cells))
-    if ratio <= 1.1:
-        return canvas.rows, canvas.cols
-    return int(canvas.rows // ratio), int(canvas.cols // ratio)
+    prefix: bool = False
+    template: str | None = None
+    closing: str = ""
 
 
 QWEN_NEEDS = ("pixel_values", "image_grid_thw", "mm_token_type_ids")
 BOTH = ("default", "tiles")
 LLAVA: Literal["first_significant_digit"] = "first_significant_digit"
+UNDOCUMENTED = "not documented; 0 to 1000 is read"
+"""Of a family whose authors name no way to write boxes: its maps can be read, its written boxes need care."""
+LOCATIONS = "location tokens, which are not read; 0 to 1000 is"
+BARE = (
+    "{% for m in messages %}{% for c in m['content'] %}{% if c['type'] == 'image' %}<image>{% elif 'text' in c %}"
+    "{{ c['text'] }}{% endif %}{% endfor %}{% endfor %}"
+)
+"""A chat of nothing but picture and text."""
 
 FAMILIES: dict[str, Family] = {
     "qwen2_vl": Family(
@@ -187,16 +112,75 @@ FAMILIES: dict[str, Family] = {
         prompt="llava",
         coordinate_token=LLAVA,
     ),
+    "idefics3": Family(
+        per_mille,
+        tiles_and_whole,
+        UNDOCUMENTED,
+        ("pixel_values", "pixel_attention_mask"),
+        ("HuggingFaceM4/Idefics3-8B-Llama3",),
+        BOTH,
+    ),
+    "smolvlm": Family(
+        per_mille,
+        tiles_and_whole,
+        UNDOCUMENTED,
+        ("pixel_values", "pixel_attention_mask"),
+        ("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "HuggingFaceTB/SmolVLM2-500M-Video-Instruct"),
+        BOTH,
+    ),
+    "gemma3": Family(
+        per_mille,
+        squeezed_square,
+        UNDOCUMENTED,
+        ("pixel_values", "token_type_ids"),
+        ("google/gemma-3-4b-it", "google/gemma-3-12b-it"),
+    ),
+    "paligemma": Family(
+        per_mille,
+        squeezed_square,
+        LOCATIONS,
+        ("pixel_values", "token_type_ids"),
+        ("google/paligemma-3b-mix-448", "google/paligemma-3b-mix-224"),
+        prompt="short",
+        prefix=True,
+        template=BARE,
+        closing="\n",
+    ),
+    "glm4v": Family(per_mille, patch_grid, "0 to 1000", QWEN_NEEDS, ("zai-org/GLM-4.1V-9B-Thinking",)),
+    "deepseek_vl": Family(
+        per_mille, padded_square, UNDOCUMENTED, ("pixel_values",), ("deepseek-community/deepseek-vl-1.3b-chat",)
+    ),
+    "deepseek_vl_hybrid": Family(
+        per_mille,
+        padded_square,
+        UNDOCUMENTED,
+        ("pixel_values", "high_res_pixel_values"),
+        ("deepseek-community/deepseek-vl-7b-chat",),
+    ),
 }
 """By `config.model_type`; how to add one stands in docs/models.md."""
+
+
+RESAMPLED = "a resampler turns the picture into a set of learned queries, none of which stands for a place in it"
+CROSSED = "its decoder looks at the picture through cross-attention; there are no image tokens among the words"
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo", "idefics2", "kosmos-2"), RESAMPLED),
+    **dict.fromkeys(("idefics", "mllama", "florence2"), CROSSED),
+}
+"""Model types that can never be a family, and why."""
 
 
 def family_of(model_type: str) -> Family:
     """The family of a `config.model_type`.
 
     Raises:
+        BadContract: a model type in `REFUSED`.
         UnknownName: no such family; the message lists those that there are.
     """
+    if model_type in REFUSED:
+        raise BadContract(
+            f"expected an image token for each cell of the picture, got {model_type}: {REFUSED[model_type]}"
+        )
     if model_type not in FAMILIES:
         raise UnknownName("model type", model_type, FAMILIES)
     return FAMILIES[model_type]

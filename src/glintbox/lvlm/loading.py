@@ -52,12 +52,14 @@ def load(
         BadContract: weights that do not fill the model, no chat template, or no layer with a global attention map.
         OutOfMemory: the device does not hold the weights.
     """
-    place, kind = _device(device), _dtype(dtype)
+    place, kind = device_of(device), dtype_of(dtype)
     source = source_of(name_or_folder, revision)
     config, processor = _settings(source)
     with opening("weights", source):
-        model = _model(source, config, kind if kind != "auto" else _dtype(config.dtype or "auto"))
-    return assemble(_moved(model, place, source.id), processor, id=source.id, revision=source.revision)
+        model = weights_of(
+            source, config, AutoModelForImageTextToText, attn_implementation="sdpa", dtype=own_dtype(config, kind)
+        )
+    return assemble(moved(model, place, source.id), processor, id=source.id, revision=source.revision)
 
 
 def setting_of(name_or_folder: str | Path, *, revision: str | None = None) -> Setting:
@@ -85,7 +87,10 @@ def _settings(source: Source) -> tuple[Any, Any]:
     with opening("a configuration", source):
         config = AutoConfig.from_pretrained(source.place, revision=source.commit)
     with opening("tokenizer and processor settings", source):
-        return config, load_processor(source.place, config, source.commit)
+        processor = load_processor(source.place, config, source.commit)
+    if processor.chat_template is None:
+        processor.chat_template = family_of(config.model_type).template
+    return config, processor
 
 
 def assemble(model: Any, processor: Any, *, id: str, revision: str) -> Loaded:
@@ -128,6 +133,12 @@ def _refuse_unusable(model: Any, processor: Any, id: str) -> None:
             f"expected a chat template with {id}, got none in chat_template.jinja, chat_template.json or "
             "tokenizer_config.json; put the one of the model's authors there"
         )
+    cap = getattr(model.config.get_text_config(), "attn_logit_softcapping", None)
+    if cap is not None:
+        raise BadContract(
+            f"expected attention of {id} as a plain softmax, got scores that are capped at {cap} first, which SDPA "
+            "does not do; use a model without attn_logit_softcapping"
+        )
     if getattr(processor, "patch_size", 0) is None:
         raise BadContract(f"expected a patch_size with {id}, got none in processor_config.json; put the model's there")
     places, parts = sorted({str(weight.device) for weight in model.parameters()}), getattr(model, "tp_size", None) or 1
@@ -159,7 +170,8 @@ def eos_ids(loaded: Loaded) -> frozenset[int]:
     return frozenset(found)
 
 
-def _device(device: str | torch.device) -> torch.device:
+def device_of(device: str | torch.device) -> torch.device:
+    """The device of a name; "auto" is the GPU where there is one. BadInput where this machine has no such device."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -170,14 +182,21 @@ def _device(device: str | torch.device) -> torch.device:
         ) from error
 
 
-def _dtype(dtype: str | torch.dtype) -> str | torch.dtype:
+def dtype_of(dtype: str | torch.dtype) -> str | torch.dtype:
+    """One of `DTYPES` or "auto"; BadInput for any other."""
     name = str(dtype).removeprefix("torch.")
     if name != "auto" and name not in DTYPES:
         raise BadInput(f"expected dtype auto, {', '.join(DTYPES)}, got {name!r}; choose one of these")
     return DTYPES.get(name, "auto")
 
 
-def _moved(model: Any, device: torch.device, id: str) -> Any:
+def own_dtype(config: Any, kind: str | torch.dtype) -> str | torch.dtype:
+    """`kind`, or the checkpoint's own for "auto"."""
+    return kind if kind != "auto" else dtype_of(config.dtype or "auto")
+
+
+def moved(model: Any, device: torch.device, id: str) -> Any:
+    """A model on a device; OutOfMemory where it does not fit."""
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters()) / 2**30
     told = (
         f"{device} does not hold the weights of {id}, {size:.1f} GiB in {model.dtype}; "
@@ -187,18 +206,13 @@ def _moved(model: Any, device: torch.device, id: str) -> Any:
         return model.to(device)
 
 
-def _model(source: Source, config: Any, dtype: str | torch.dtype) -> Any:
-    """The weights in their class.
+def weights_of(source: Source, config: Any, kind: Any, **options: Any) -> Any:
+    """The weights in their class, which `kind`, one of transformers' Auto classes, finds.
 
-    transformers fills weights that a checkpoint lacks with random numbers and only logs it; here it is an error.
+    transformers fills weights that a checkpoint lacks with random numbers and only logs it; here it is BadContract.
     """
-    model, report = AutoModelForImageTextToText.from_pretrained(
-        source.place,
-        config=config,
-        dtype=dtype,
-        revision=source.commit,
-        attn_implementation="sdpa",
-        output_loading_info=True,
+    model, report = kind.from_pretrained(
+        source.place, config=config, revision=source.commit, output_loading_info=True, **options
     )
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if lacking:

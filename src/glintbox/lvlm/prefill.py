@@ -21,6 +21,7 @@ from glintbox.lvlm.tap import Tap
 class Prefilled:
     """A prompt's keys and values, the logits after it, and the queries of its last tokens.
 
+    logits: empty where the prompt was only read, up to the last watched layer; then no answer can follow.
     next_position: rotary position of the first token of every answer, the same on each of `axes` axes.
     tap: queries of the prompt tokens from `first` on, or None where nothing is watched.
     """
@@ -40,22 +41,27 @@ class Prefilled:
 
 
 def prefill(
-    model: PreTrainedModel, prompt: Prompt, layers: Collection[int], *, shared: Cache | None = None
+    model: PreTrainedModel,
+    prompt: Prompt,
+    layers: Collection[int],
+    *,
+    shared: Cache | None = None,
+    only_read: bool = False,
 ) -> Prefilled:
     """Run a prompt, or only what follows its image where `shared` holds the rest already (see `shares`).
 
-    layers: whose queries to keep, from the first of the query's own words to the prompt's end.
+    layers: whose queries to keep, from the first of the query's own words to the prompt's end. only_read: stop at the
+    last of them, before it attends: what follows changes no row.
 
     Raises:
         BadContract: a layer whose attention cannot be tapped, or inputs that its family promises are missing.
     """
     length = prompt.ids.shape[0]
     first = prompt.said.start if len(prompt.said) else length - 1
-    tap = Tap(layers, last=length - first) if layers else None
+    tap = Tap(layers, last=length - first, ends=only_read) if layers else None
     positions = seams.prompt_positions(model, prompt)
-    known = 0
+    known = 0 if shared is None else prompt.shared
     if shared is not None:
-        known = prompt.shared
         seams.cut(shared, known)
     cache = seams.new_cache() if shared is None else shared
     logits = seams.forward(
@@ -72,7 +78,8 @@ def prefill(
             f"layers {tap.silent()} of {type(model).__name__} do not hand their queries to transformers' attention "
             "interface; leave them out of the usable layers of its card"
         )
-    return Prefilled(prompt, cache, logits[-1].float(), int(positions.max()) + 1, positions.shape[0], tap, first)
+    after = logits[-1:].float().flatten()  # of the last token, or nothing
+    return Prefilled(prompt, cache, after, int(positions.max()) + 1, positions.shape[0], tap, first)
 
 
 def shares(before: Prompt, prompt: Prompt) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from transformers.image_processing_utils import select_best_resolution
@@ -48,23 +49,37 @@ def without_video(kind: type[Any]) -> type[Any]:
     """The same processor class with no video part.
 
     Video processors import torchvision when their module loads, so a class that has one cannot be built without it. A
-    processor asks `get_attributes` which parts it has; nothing else changes, with torchvision or without.
+    processor asks `get_attributes` which parts it has; nothing else changes, with torchvision or without. SmolVLM also
+    asks for settings of the video part with every chat, and for a package that says numbers of frames in words; where
+    it is not installed digits do.
     """
     if "video_processor" not in kind.get_attributes():
         return kind
+    module = sys.modules[kind.__module__]
+    if getattr(module, "num2words", str) is None:
+        vars(module)["num2words"] = str
 
     class PicturesOnly(kind):
-        video_processor = None
+        video_processor = SimpleNamespace(num_frames=None, fps=None)
 
         @classmethod
         def get_attributes(cls) -> list[str]:
             return [name for name in kind.get_attributes() if name != "video_processor"]
 
+        @classmethod
+        def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **settings: Any) -> Any:
+            parts = iter(args)
+            every = [None if name == "video_processor" else next(parts) for name in kind.get_attributes()]
+            return super().from_args_and_dict(every, processor_dict, **settings)
+
     PicturesOnly.__name__ = kind.__name__
     return PicturesOnly
 
 
-BUDGET = ("size", "crop_size", "do_center_crop", "do_pad", "crop_to_patches", "min_patches", "max_patches")
+BUDGET = (
+    *("size", "crop_size", "do_center_crop", "do_pad", "crop_to_patches", "min_patches", "max_patches"),
+    *("max_image_size", "do_image_splitting", "do_pan_and_scan", "high_res_size", "min_size"),
+)
 
 
 def pixel_budget(processor: Any) -> str:
@@ -127,6 +142,23 @@ def _resized(size: Mapping[str, int], seen: Size) -> Size:
     short = size["shortest_edge"]
     long = int(short * max(seen) / min(seen))
     return Size(short, long) if seen.width <= seen.height else Size(long, short)
+
+
+def fitted_region(image_processor: Any, image: Size) -> Box:
+    """The square that an image processor makes of a picture, in its pixels: scaled to fit, then padded on both sides.
+
+    No side is scaled below `min_size` px. Of two resolutions the higher one, which is made first, decides.
+
+    Raises:
+        BadContract: settings that pad in a way that is not known here.
+    """
+    if not (image_processor.do_resize and getattr(image_processor, "do_pad", False)):
+        raise BadContract(f"expected resizing and padding of {type(image_processor).__name__}, got one of them off")
+    side = dict(getattr(image_processor, "high_res_size", None) or image_processor.size)["height"]
+    wide, high = (max(round(length * (side / max(image))), image_processor.min_size) for length in image)
+    left, top = (side - wide) // 2, (side - high) // 2
+    step_x, step_y = image.width / wide, image.height / high
+    return Box(-left * step_x, -top * step_y, (side - left) * step_x, (side - top) * step_y)
 
 
 def unpadded_canvas(image_processor: Any, image: Size, *, tile: Size, cells: int) -> Canvas:

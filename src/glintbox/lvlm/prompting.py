@@ -14,13 +14,17 @@ from torch import Tensor
 from glintbox.boxes import Size
 from glintbox.errors import BadContract, BadInput
 from glintbox.lvlm.api import Prompt
-from glintbox.lvlm.families import checked_views, image_columns
+from glintbox.lvlm.families import checked_views
+from glintbox.lvlm.grids import image_columns
 from glintbox.lvlm.loading import Loaded
 from glintbox.lvlm.processors import refuse_extreme_shape
 from glintbox.prompts import Told, tell
 
-TEXT_ONLY = ("input_ids", "attention_mask", "mm_token_type_ids")
+TEXT_ONLY = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids", "labels")
 """Inputs that depend on the words; all others are the picture's."""
+
+UNUSED = ("input_ids", "labels")
+"""Inputs that no forward pass takes beside the ids; labels would make it compute a loss."""
 
 
 class Chat(NamedTuple):
@@ -50,7 +54,9 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
     ids = inputs["input_ids"][0]
     limit = config.get_text_config().max_position_embeddings
     if len(ids) > limit:
-        raise BadInput(f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture")
+        raise BadInput(
+            f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture, or say less"
+        )
     columns = _some_columns(inputs, config)
     views = checked_views(loaded.family, inputs, size, loaded.processor, config)
     return Prompt(
@@ -58,14 +64,15 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
         image=size,
         query=query,
         ids=ids,
-        tensors={name: value for name, value in inputs.items() if name != "input_ids"},
-        shared=_shared(loaded.tokenizer, ids, int(columns[-1])),
-        said=_said(loaded.tokenizer, chat, ids, columns),
+        tensors={name: value for name, value in inputs.items() if name not in UNUSED},
+        shared=0 if loaded.family.prefix else _shared(loaded.tokenizer, ids, int(columns[-1])),
+        said=_said(loaded, chat, ids, columns),
         frame=loaded.family.frame(inputs, size, loaded.processor, config),
         views=views,
         fingerprint=_fingerprint(inputs),
         thinking=_thinks(chat),
         coordinate_token=loaded.family.coordinate_token,
+        prefix=loaded.family.prefix,
     )
 
 
@@ -107,19 +114,18 @@ def _refuse_special(tokenizer: Any, query: str) -> None:
             raise BadInput(f"expected a query in plain words, got one with the special token {token!r}; leave it out")
 
 
-def _said(tokenizer: Any, chat: Chat, ids: Tensor, columns: Tensor) -> range:
+def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> range:
     """Positions of the query's tokens in the whole prompt.
 
-    The chat is tokenized once more with its single image token, whose offsets are characters of the chat; behind the
-    image both have the same tokens, which is checked.
+    The chat is tokenized once more with its single image token, whose offsets are characters of the chat; from the
+    query on both have the same tokens, which is checked.
     """
-    plain = tokenizer(chat.text, add_special_tokens=chat.special, return_offsets_mapping=True)
+    text = chat.text + loaded.family.closing
+    plain = loaded.tokenizer(text, add_special_tokens=chat.special, return_offsets_mapping=True)
     first, last = chat.said
     hit = [i for i, (start, end) in enumerate(plain["offset_mapping"]) if start < last and end > first]
-    image = int(ids[columns[-1]])
-    behind = plain["input_ids"].index(image) + 1 if image in plain["input_ids"] else 0
-    tail = plain["input_ids"][behind:]
-    if not behind or not hit or hit[0] < behind or tail != ids[-len(tail) :].tolist():
+    tail = plain["input_ids"][hit[0] :] if hit else []
+    if not tail or len(ids) - len(tail) <= int(columns[-1]) or tail != ids[-len(tail) :].tolist():
         raise BadContract("expected the query behind the image in the prompt, got a chat template with another order")
     shift = len(ids) - len(plain["input_ids"])
     return range(hit[0] + shift, hit[-1] + shift + 1)

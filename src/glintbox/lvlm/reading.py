@@ -171,7 +171,7 @@ class PackedAnswered:
     def _spot(self, start: Prefilled, site: Site, moment: Moment) -> Spot:
         response, token = site
         if response == -1 and start.first <= token < start.length:
-            return Spot(None, token - start.first, token + 1)
+            return Spot(None, token - start.first, start.length if self.prompt.prefix else token + 1)
         if 0 <= response < len(self.responses) and 0 <= token < len(self.responses[response].ids):
             token -= moment == "predicting"
             if token < 0:

@@ -72,12 +72,12 @@ class ScriptedLVLM:
         """The image's cells as leading tokens, then the query's characters.
 
         Raises:
-            UnknownName: a query without a script, or a prompt text other than "scripted".
+            UnknownName: a query without a script, or a prompt text other than "scripted" and those of expressions.
         """
         if query not in self._scripts:
             raise UnknownName("query", query, self._scripts)
-        if text not in (None, self.default_prompt):
-            raise UnknownName("prompt", str(text), [self.default_prompt])
+        if text not in (None, *(known := (self.default_prompt, "expression", "expression-as-given"))):
+            raise UnknownName("prompt", str(text), known)
         size, cells = Size(*image.size), self._rows * self._cols
         whole = Box.whole(size)
         return Prompt(

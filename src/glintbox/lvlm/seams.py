@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from glintbox.errors import BadContract, BadInput, OutOfMemory
 from glintbox.lvlm.api import Prompt
-from glintbox.lvlm.tap import KEYWORD, Tap
+from glintbox.lvlm.tap import KEYWORD, Enough, Tap
 
 PACKABLE = {"full_attention", "sliding_attention"}
 SPARE = 256
@@ -152,7 +152,10 @@ def forward(
     tap: Tap | None = None,
     last_only: bool = False,
 ) -> Float[Tensor, "row vocab"]:
-    """Logits after each token, or only after the last; the tokens join the cache."""
+    """Logits after each token, or only after the last; the tokens join the cache.
+
+    A tap that ends the pass at its last layer leaves no logits, and nothing in the cache's later layers.
+    """
     device, dtype = model.device, model.dtype
     inputs: dict[str, Any] = {
         name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
@@ -162,15 +165,18 @@ def forward(
         positions = positions[0]
     if tap is not None:
         inputs[KEYWORD] = tap
-    output = model(
-        input_ids=ids[None].to(device),
-        position_ids=positions.to(device),
-        attention_mask=mask,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1 if last_only else 0,
-        **inputs,
-    )
+    try:
+        output = model(
+            input_ids=ids[None].to(device),
+            position_ids=positions.to(device),
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1 if last_only else 0,
+            **inputs,
+        )
+    except Enough:
+        return torch.empty(0, 0, device=device)
     return output.logits[0]
 
 

@@ -22,24 +22,31 @@ NAME = "glintbox_tap"
 KEYWORD = "glintbox_tap"
 
 
+class Enough(Exception):  # no error: it ends a pass that would only compute what nobody reads
+    """A tap has the queries of its last layer, and that layer's keys lie in the cache."""
+
+
 class Tap:
     """Post-RoPE queries of the watched layers, as they were in one series of forward passes.
 
-    last: how many of a pass's last tokens are kept; None = all.
+    last: how many of a pass's last tokens are kept; None = all. ends: raise `Enough` at the last watched layer.
     """
 
-    def __init__(self, layers: Collection[int], last: int | None = None) -> None:
+    def __init__(self, layers: Collection[int], last: int | None = None, *, ends: bool = False) -> None:
         self.layers = frozenset(layers)
         self.last = last
+        self.ends = ends
         self.scale: dict[int, float] = {}
         self._kept: dict[int, list[Tensor]] = {layer: [] for layer in self.layers}
 
     def keep(self, layer: int, query: Float[Tensor, "batch head token dim"], scale: float) -> None:
-        """Called by the attention function."""
+        """Called by the attention function, when the layer's keys are in the cache and before it attends."""
         if layer in self.layers:
             start = 0 if self.last is None else max(0, query.shape[2] - self.last)
             self._kept[layer].append(query[0, :, start:].clone())
             self.scale[layer] = scale
+        if self.ends and layer == max(self.layers):
+            raise Enough
 
     def queries(self, layer: int) -> Float[Tensor, "head token dim"]:
         """All queries kept so far, in the order in which their tokens were fed."""
@@ -67,14 +74,12 @@ def _attention(
 ) -> tuple[Tensor, None]:
     tap: Tap | None = options.pop(KEYWORD, None)
     scaling = options.get("scaling")
-    grouped = query.shape[1] != key.shape[1] and query.shape[2] > 1
-    if grouped and attention_mask is not None and attention_mask.shape[1] == 1:
-        output = _folded(query, key, value, attention_mask, scaling), None
-    else:
-        output = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if tap is not None:
         tap.keep(module.layer_idx, query, scaling if scaling is not None else query.shape[-1] ** -0.5)
-    return output
+    grouped = query.shape[1] != key.shape[1] and query.shape[2] > 1
+    if grouped and attention_mask is not None and attention_mask.shape[1] == 1:
+        return _folded(query, key, value, attention_mask, scaling), None
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
 
 
 def _folded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
