@@ -12,11 +12,12 @@ from PIL import Image
 
 from glintbox import artifacts
 from glintbox.boxes import Box, Size, iou
-from glintbox.cli.ground import _line
+from glintbox.cli.working import line
 from glintbox.collect import candidate_set, sharpest
 from glintbox.draw import grounding_figure
 from glintbox.errors import BadInput, NoArtifact, SettingMismatch, UnknownName, UnreadableImage
-from glintbox.ground import Grounder
+from glintbox.ground import Grounder, grounding
+from glintbox.localize import localize
 from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.loading import load
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
@@ -37,6 +38,7 @@ from glintbox.records import (
 )
 from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor, save_regressor
 from glintbox.selectors.acs_learned import predicted_iou
+from glintbox.selectors.heads_overlap import overlap_score
 from tests.learnable import TRAINING
 from tests.lvlm.tiny import tiny_checkpoint
 
@@ -197,12 +199,12 @@ def test_the_regressors_iou_is_the_score_of_the_box_everywhere() -> None:
     found = ground(PICTURE, "cup", n=3)
     assert (found.method, found.score_kind) == ("acs-learned", "iou")
     assert "selector auto took acs-learned: this model has a regressor" in found.found.notes
-    [(_, score, candidate)] = found.boxes
+    [(_, score, candidate, _)] = found.boxes
     expected = predicted_iou(bundle)(found.found)
     assert candidate == int(expected.argmax()) and score == float(expected.max())
     assert from_json(Grounding, to_json(found)).boxes[0].score == score
     assert ground.detect(PICTURE, ["cup"], n=3, multiple=False)[0]["score"] == score
-    assert _line(found).endswith(f" {score:.2f}  (acs-learned)")
+    assert line(found).endswith(f" {score:.2f}  (acs-learned)")
     several = ground(PICTURE, "cup", n=4, multiple=True)
     assert [box.score for box in several.boxes] == [float(predicted_iou(bundle)(several.found)[b.candidate])
                                                     for b in several.boxes if b.candidate is not None]  # fmt: skip
@@ -302,3 +304,45 @@ def test_the_sharpest_heads_are_those_that_look_at_the_object() -> None:
     assert set(sharpest(found.stats, count=4)) == set(SHARP)
     assert set(SHARP) <= set(found.maps.heads)
     assert isinstance(found.maps.heads[0], Head)
+
+
+def localizing(lvlm: ScriptedLVLM) -> HeadMap:
+    setting = lvlm.card.setting(prompt="expression", view="default", moment="predicting")
+    return HeadMap(setting, "by hand", {"text": SHARP[:3]})
+
+
+def test_heads_overlap_reads_the_expression_once_more_and_chooses_by_its_map() -> None:
+    lvlm = ScriptedLVLM(SCRIPTS)
+    ground = Grounder(lvlm, localization=localizing(lvlm))
+    found = ground(PICTURE, "cup", n=3, selector="heads-overlap")
+    assert (found.method, found.score_kind) == ("heads-overlap", "agreement")
+    assert found.found.text_map is not None and found.found.text_map.heads == SHARP[:3]
+    score = overlap_score(localizing(lvlm))(found.found)
+    assert found.boxes[0].score == float(score.max()) > 0 and found.boxes[0].candidate == int(score.argmax())
+    read = from_json(Grounding, to_json(found))
+    again = grounding(read.found, ground.choice("heads-overlap")[0])
+    assert again.boxes[0].candidate == found.boxes[0].candidate, "the map is kept: to choose again costs no model"
+    plain = ground(PICTURE, "cup", n=3, selector="consensus")
+    assert plain.found.text_map is None and plain.found.candidates == found.found.candidates
+
+
+def test_the_localization_box_may_be_a_candidate() -> None:
+    lvlm = ScriptedLVLM(SCRIPTS)
+    ground = Grounder(lvlm, heads=head_map(lvlm), localization=localizing(lvlm))
+    [found] = ground.ground([(PICTURE, "cup")], n=3, selector="heads-overlap", located=True)
+    added = found.found.candidates[-1]
+    assert found.found.responses[added.response].source == "given"
+    assert added.box == localize(lvlm, PICTURE, "cup", heads=SHARP[:3]).boxes[0].box
+    assert added.box in [box.box for box in found.boxes] or found.boxes[0].score is not None
+    [free] = ground.ground([(PICTURE, "cup")], n=3, selector="acs-free", located=True)
+    assert free.boxes[0].candidate != len(free.found.candidates) - 1, "nobody wrote it: there is no attention to judge"
+    with pytest.raises(NoArtifact, match="expected the localization heads of this model, got none"):
+        list(Grounder(lvlm).ground([(PICTURE, "cup")], located=True))
+
+
+def test_localization_heads_of_another_model_or_of_coordinates_are_refused() -> None:
+    lvlm, other = ScriptedLVLM(SCRIPTS), ScriptedLVLM(SCRIPTS, rows=3)
+    with pytest.raises(SettingMismatch, match="this map of localization heads belongs to another setting"):
+        Grounder(lvlm, localization=localizing(other))
+    with pytest.raises(BadInput, match="expected heads for text in the head map"):
+        Grounder(lvlm, localization=head_map(lvlm))

@@ -20,10 +20,12 @@ QUERIES = st.text(min_size=1, max_size=30).map(str.strip).filter(bool) | st.samp
 def test_the_query_stands_where_said_and_the_template_around_it(name: str, query: str) -> None:
     told = tell(name, query)
     a, b = told.said
-    assert told.text[a:b] == query
-    behind = PROMPTS[name].rsplit("{query}", 1)[1]
+    place = "{expression}" if name == "expression" else "{query}"
+    said = told.text[a:b]
+    assert said == query or (said == query + "." and name == "expression")
+    behind = PROMPTS[name].rsplit(place, 1)[1]
     assert told.text[b:] == behind, "the last place that is the query's own, not a letter of the template"
-    assert len(told.text) == len(PROMPTS[name]) + PROMPTS[name].count("{query}") * (len(query) - len("{query}"))
+    assert len(told.text) == len(PROMPTS[name]) + PROMPTS[name].count(place) * (len(said) - len(place))
 
 
 def test_the_paper_prompt_is_appendix_d_word_for_word() -> None:
@@ -58,8 +60,31 @@ def test_said_by_hand() -> None:
 
 
 def test_every_prompt_has_a_place_for_the_query() -> None:
-    assert set(PROMPTS) == {"paper", "short", "qwen", "internvl", "llava"}
-    assert all("{query}" in text for text in PROMPTS.values())
+    assert set(PROMPTS) == {"paper", "short", "qwen", "internvl", "llava", "expression", "expression-as-given"}
+    assert all(("{query}" in text) != ("{expression}" in text) for text in PROMPTS.values())
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("the left cup", "the left cup."),
+        (" the left cup \n", "the left cup."),
+        ("the left cup.", "the left cup."),
+        ("which cup is left?", "which cup is left?"),
+        ("that one!", "that one!"),
+        ('the sign that says "stop"', 'the sign that says "stop".'),
+        ('the sign that says "stop!"', 'the sign that says "stop!"'),
+        ("the cup (left.)", "the cup (left.)"),
+        ("左边的杯子。", "左边的杯子。"),
+        ("a man, left", "a man, left."),
+        ("no. 5", "no. 5."),
+        ("{query}", "{query}."),
+        ("{expression}", "{expression}."),
+    ],
+)
+def test_an_expression_stands_alone_and_ends_as_a_sentence(query: str, text: str) -> None:
+    assert tell("expression", query) == (text, (0, len(text)))
+    assert tell("expression-as-given", query) == (query.strip(), (0, len(query.strip())))
 
 
 @pytest.mark.parametrize("query", ["", "  \n\t"])
@@ -81,7 +106,5 @@ def test_a_query_of_broken_characters_is_refused() -> None:
 
 
 def test_an_unknown_prompt_is_refused_with_the_nearest() -> None:
-    with pytest.raises(
-        UnknownName, match=r"unknown prompt 'papper'\. Did you mean 'paper'\? Known: internvl, llava, p"
-    ):
+    with pytest.raises(UnknownName, match=r"unknown prompt 'papper'\. Did you mean 'paper'\? Known: expression, ex"):
         tell("papper", "cup")

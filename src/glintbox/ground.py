@@ -20,8 +20,10 @@ from glintbox import artifacts, embedded
 from glintbox.collect import candidate_set, sharpest
 from glintbox.errors import BadInput
 from glintbox.images import open_image
+from glintbox.localize import fit_localization, localization_heads, required, with_located, with_text_map
 from glintbox.lvlm.api import LVLM
 from glintbox.records import (
+    COORDS,
     CandidateSet,
     Grounding,
     Head,
@@ -49,15 +51,19 @@ class Grounder:
         *,
         heads: HeadMap | None = None,
         regressor: RegressorBundle | None = None,
+        localization: HeadMap | None = None,
         prompt: str | None = None,
     ) -> None:
         self.lvlm = lvlm
         self.heads = heads
         self.regressor = regressor
+        self.localization = localization
         self.prompt = prompt or lvlm.default_prompt
         for artefact, what in ((heads, "head map"), (regressor, "regressor")):
             if artefact is not None:
                 _require_fit(lvlm, self.prompt, artefact.setting, what)
+        if localization is not None:
+            fit_localization(lvlm.card, localization)
 
     @classmethod
     def from_pretrained(
@@ -68,10 +74,12 @@ class Grounder:
         dtype: str | torch.dtype = "auto",
         heads: str | Path | HeadMap | None = None,
         regressor: str | Path | RegressorBundle | None = None,
+        localization: str | Path | HeadMap | None = None,
     ) -> Grounder:
         """Load a model from a hub name, a checkpoint folder, or "embedded" for the model in the box.
 
         heads, regressor: an artefact or its path; None looks in the user's cache, then in the checkpoint folder.
+        localization: as heads, for the heads of `glintbox.localize`.
 
         Raises:
             UnknownName: a model type without a family (the message lists those there are).
@@ -82,18 +90,21 @@ class Grounder:
 
         source = embedded.source(name_or_folder)
         lvlm = HuggingFaceLVLM.from_pretrained(source, device=device, dtype=dtype)
-        checkpoint = Path(source).expanduser()
+        folder = Path(source).expanduser()
+        checkpoint = folder if folder.is_dir() else None
         setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
-        find = partial(artifacts.find, setting=setting, checkpoint=checkpoint if checkpoint.is_dir() else None)
+        find = partial(artifacts.find, setting=setting, checkpoint=checkpoint)
         heads = heads or find(artifacts.HEADS_FILE)
         if isinstance(heads, str | Path):
             path, heads = heads, artifacts.load_heads(Path(heads))
+            artifacts.require_places(heads, COORDS[0])  # or it is one of localization heads
             _require_fit(lvlm, lvlm.default_prompt, heads.setting, f"head map in {path}")
         regressor = regressor or find(artifacts.REGRESSOR_FILE)
         if isinstance(regressor, str | Path):
             path, regressor = regressor, load_regressor(Path(regressor))
             _require_fit(lvlm, lvlm.default_prompt, regressor.setting, f"regressor in {path}")
-        return cls(lvlm, heads=heads, regressor=regressor)
+        looks = localization_heads(lvlm.card, localization, checkpoint=checkpoint)
+        return cls(lvlm, heads=heads, regressor=regressor, localization=looks)
 
     @overload
     def __call__(self, image: Picture, query: str, **options: Any) -> Grounding: ...
@@ -131,32 +142,32 @@ class Grounder:
         max_new_tokens: int = 512,
         ids: Sequence[str] | None = None,
         maps: bool = False,
+        located: bool = False,
     ) -> Iterator[Grounding]:
         """Ground pairs of picture and query one after the other, in order, in bounded memory.
 
         n: sampled answers beside the greedy one. selector: a name of `SELECTORS`, "auto" for the best artefact there
         is, or a `Selector`, which chooses as it was made. multiple: several objects, one box per cluster of candidates.
         ids: name each pair; noise depends on id, query and seed, not on what else is drawn. maps: keep maps to draw.
+        located: the box of the localization heads is a candidate too, where they find one.
 
         Raises:
             BadInput: not one id per pair, or numbers out of range; and as `__call__`.
         """
         sampling = Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)
         chosen, notes = self.choice(selector, multiple=multiple)
+        looks = chosen.looks or (required(self.localization) if located else None)
         watch = chosen.needs or Watch(view=self.setting.view, moment=self.setting.moment)
         setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
         keep = (_all_read if watch.heads else sharpest) if maps and not watch.maps else None
-        names = ids if ids is not None else [_name(picture) for picture, _ in pairs]
-        if len(names) != len(pairs):
-            raise BadInput(f"expected one id per pair of picture and query, got {len(names)} for {len(pairs)}")
-        opened = _Opened()
-        prompts = (
-            self.lvlm.prompt(opened(picture), query, id=name, text=self.prompt)
-            for (picture, query), name in zip(pairs, names, strict=True)
-        )
-        for answered in self.lvlm.answer(prompts, sampling, watch):
+        opened, names = _Opened(), _names(pairs, ids)
+        asked = zip(pairs, names, strict=True)
+        prompts = (self.lvlm.prompt(opened(image), query, id=name, text=self.prompt) for (image, query), name in asked)
+        for (picture, _), answered in zip(pairs, self.lvlm.answer(prompts, sampling, watch), strict=True):
             found = candidate_set(answered, self.lvlm.card, sampling=sampling, setting=setting, watch=watch, keep=keep)
-            yield grounding(replace(found, notes=(*found.notes, *notes)), chosen)
+            looked = with_text_map(self.lvlm, opened(picture), found, looks) if looks else found
+            joined = with_located(looked) if located else looked
+            yield grounding(replace(joined, notes=(*joined.notes, *notes)), chosen)
 
     def detect(
         self, image: Picture, labels: Sequence[str], *, threshold: float = 0.0, **options: Any
@@ -175,7 +186,7 @@ class Grounder:
         options.setdefault("multiple", True)
         rows: list[tuple[float, dict[str, Any]]] = []
         for label, result in zip(labels, self(image, list(labels), **options), strict=True):
-            for box, score, _ in result.boxes:
+            for box, score, *_ in result.boxes:
                 if score is None:
                     raise BadInput(f"selector {result.method!r} gives no score; use one that does, e.g. 'consensus'")
                 corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
@@ -193,19 +204,24 @@ class Grounder:
         if isinstance(name, Selector):
             return name, ()
         if name != "auto":
-            return selector(name, headmap=self.heads, regressor=self.regressor, multiple=multiple), ()
+            return self._selector(name, multiple), ()
         best, why = best_selector(self.heads, self.regressor)
-        chosen = selector(best, headmap=self.heads, regressor=self.regressor, multiple=multiple)
-        return chosen, (f"selector auto took {best}: {why}",)
+        return self._selector(best, multiple), (f"selector auto took {best}: {why}",)
+
+    def _selector(self, name: str, multiple: bool | Clusters) -> Selector:
+        return selector(
+            name, headmap=self.heads, regressor=self.regressor, localization=self.localization, multiple=multiple
+        )
 
     def made_with(self) -> dict[str, Any]:
         """Model and artefacts by content: where this and the options of a call are equal, results are."""
-        heads, regressor = self.heads, self.regressor
-        return {
+        heads, regressor, looks = self.heads, self.regressor, self.localization
+        made = {
             "setting": asdict(self.setting),
-            "head map": heads and hashlib.sha256(to_json(heads).encode()).hexdigest()[:12],
+            "head map": heads and _digest(heads),
             "regressor weights": regressor and fingerprint(regressor),
         }
+        return made | ({"localization heads": _digest(looks)} if looks else {})
 
     @property
     def setting(self) -> Setting:
@@ -242,9 +258,20 @@ class _Opened:
         return self._last[1]
 
 
+def _digest(heads: HeadMap) -> str:
+    return hashlib.sha256(to_json(heads).encode()).hexdigest()[:12]
+
+
 def _require_fit(lvlm: LVLM, prompt: str, made: Setting, what: str) -> None:
     """Refuse an artefact of another model, prompt or budget; its view and moment are its own to choose."""
     artifacts.require_equal(made, lvlm.card.setting(prompt=prompt, view=made.view, moment=made.moment), what=what)
+
+
+def _names(pairs: Sequence[tuple[Picture, str]], ids: Sequence[str] | None) -> Sequence[str]:
+    names = ids if ids is not None else [_name(picture) for picture, _ in pairs]
+    if len(names) != len(pairs):
+        raise BadInput(f"expected one id per pair of picture and query, got {len(names)} for {len(pairs)}")
+    return names
 
 
 def _name(picture: Picture) -> str:

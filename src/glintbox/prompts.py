@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from glintbox.errors import BadInput, UnknownName
@@ -38,12 +39,21 @@ Example output:
     "qwen": "Locate every {query} in the image and output the bbox coordinates in JSON format.",
     "internvl": "Please provide the bounding box coordinate of the region this sentence describes: <ref>{query}</ref>",
     "llava": "Please provide the bounding box coordinate of the region this sentence describes: {query}.",
+    # nothing but the expression, for localization heads (arXiv 2503.06287), whose expressions end with a full stop
+    "expression": "{expression}",
+    "expression-as-given": "{query}",
 }
-"""`{query}` stands for what is looked for; every other brace is meant as it is."""
+"""`{query}` stands for what is looked for, `{expression}` for the same as a sentence; other braces for themselves."""
+
+EXPRESSION = "expression"
+"""The prompt of localization heads: they are read at its last token."""
+
+CLOSED = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
+"""Ends as a sentence does, quotation marks and brackets aside."""
 
 
 class Told(NamedTuple):
-    """A prompt's text; said: characters [a, b) of the place where the query stands last."""
+    """A prompt's text; said: characters [a, b) of the place where the query stands last, its full stop included."""
 
     text: str
     said: tuple[int, int]
@@ -51,6 +61,8 @@ class Told(NamedTuple):
 
 def tell(name: str, query: str) -> Told:
     """Prompt `name` about `query`; blanks around the query are taken off, and braces in it mean nothing.
+
+    An `{expression}` without closing punctuation gets a full stop.
 
     Raises:
         UnknownName: no such prompt in `PROMPTS`.
@@ -67,6 +79,9 @@ def tell(name: str, query: str) -> Told:
         )
     if any("\ud800" <= character <= "\udfff" for character in query):
         raise BadInput(f"expected a query in UTF-8, got bytes that are none in {query[:80]!a}; type it again")
-    *head, tail = PROMPTS[name].split("{query}")
+    place = "{query}"
+    if "{expression}" in PROMPTS[name]:
+        place, query = "{expression}", query if CLOSED.search(query) else f"{query}."
+    *head, tail = PROMPTS[name].split(place)
     before = query.join([*head, ""])  # ends with the query's last place; the template may hold its letters behind that
     return Told(before + tail, (len(before) - len(query), len(before)))

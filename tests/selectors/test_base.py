@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from glintbox.boxes import Box
 from glintbox.errors import BadInput
-from glintbox.records import CandidateSet
+from glintbox.records import CandidateSet, ScoredBox
 from glintbox.selectors.base import Clusters, Score, best_of, best_per_cluster, chooser, in_order, ranking
 from tests.sets import a_set, boxes_of, permuted
 
@@ -24,8 +24,8 @@ def given_scores(*values: float) -> Score:
 
 
 def test_the_highest_score_is_chosen_with_its_score_and_index() -> None:
-    assert best_of(by_area)(FOUND) == ((Box(*B), 400.0, 2),)
-    assert best_of(by_area, reported=False)(FOUND) == ((Box(*B), None, 2),)
+    assert best_of(by_area)(FOUND) == (ScoredBox(Box(*B), 400.0, 2),)
+    assert best_of(by_area, reported=False)(FOUND) == (ScoredBox(Box(*B), None, 2),)
 
 
 def test_greedy_is_never_chosen_whatever_its_score() -> None:

@@ -7,14 +7,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glintbox.boxes import Box
 from glintbox.errors import BadInput, NoArtifact, UnknownName
-from glintbox.records import COORDS, Calibration, CandidateSet, HeadMap, Selector
+from glintbox.geometry import TokenGrid
+from glintbox.records import COORDS, Calibration, CandidateSet, HeadMap, Selector, TextMaps
 from glintbox.regressor import RegressorBundle, RegressorCard, new_regressor
 from glintbox.selectors import SELECTORS, best_selector, selector
 from tests.learnable import TRAINING
-from tests.sets import HEADS, SETTING, a_set, boxes_of, permuted, with_entropy, with_maps
+from tests.sets import HEADS, IMAGE, SETTING, a_set, boxes_of, permuted, with_entropy, with_maps
 
 HEADMAP = HeadMap(SETTING, "test", {coord: HEADS for coord in COORDS})
+TEXT = replace(SETTING, prompt="expression")
+LOOKS = HeadMap(TEXT, "test", {"text": HEADS[:2]})
 INVENTED = ("majority-vote", "mean-box")
 BOXES = [(0, 0, 10, 10), (1, 0, 11, 10), (50, 0, 70, 20), (50, 1, 70, 20), (30, 30, 40, 50)]
 
@@ -33,11 +37,13 @@ def random_set(seed: int) -> CandidateSet:
         BOXES[:2], BOXES[2:4], BOXES[4:], greedy=BOXES[:1], doubts=[0.1, *torch.rand(3, generator=generator).tolist()]
     )
     found = with_entropy(found, torch.rand(6, 4, 3, generator=generator))
-    return with_maps(found, torch.rand(6, 4, 3, 6, 8, generator=generator) / 48)
+    found = with_maps(found, torch.rand(6, 4, 3, 6, 8, generator=generator) / 48)
+    looked = TextMaps(TEXT, HEADS[:2], TokenGrid(6, 8, Box.whole(IMAGE)), torch.rand(2, 6, 8, generator=generator) / 48)
+    return replace(found, text_map=looked)
 
 
 def made(name: str, regressor: RegressorBundle, *, multiple: bool = False) -> Selector:
-    return selector(name, headmap=HEADMAP, regressor=regressor, multiple=multiple)
+    return selector(name, headmap=HEADMAP, regressor=regressor, localization=LOOKS, multiple=multiple)
 
 
 @pytest.mark.parametrize("name", SELECTORS)
@@ -78,6 +84,7 @@ def test_kinds_of_score(regressor: RegressorBundle) -> None:
         "consensus": "agreement",
         "acs-free": "rank",
         "acs-learned": "iou",
+        "heads-overlap": "agreement",
     }
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +11,12 @@ import typer
 from PIL import Image
 
 from glintbox import embedded
-from glintbox.cli.console import errors, progress, results
-from glintbox.draw import grounding_figure, require_matplotlib, save_figure
-from glintbox.errors import BadContract, BadInput, OutOfMemory, UnknownName, UnreadableImage
+from glintbox.cli.working import open_run, pending, work
+from glintbox.draw import grounding_figure, save_figure
+from glintbox.errors import UnknownName
 from glintbox.ground import Grounder
-from glintbox.images import open_image
 from glintbox.jobs import Job, read_jobs
-from glintbox.records import Grounding, HeadMap, Sampling, to_json
+from glintbox.records import Grounding, HeadMap, Sampling
 from glintbox.runs import Failure, Run
 from glintbox.selectors import SELECTORS
 
@@ -32,6 +29,8 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for ID.jso
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON line per picture instead of a summary.")]
 Heads = Annotated[Path | None, typer.Option(help="A head map (default: the model's own, if it has one).")]
 Regressor = Annotated[Path | None, typer.Option(help="A regressor (default: the model's own, if it has one).")]
+Looks = Annotated[Path | None, typer.Option(help="Localization heads (default: the model's own, if it has any).")]
+Located = Annotated[bool, typer.Option("--located", help="The localization heads' box is a candidate too.")]
 
 
 def ground(
@@ -49,6 +48,8 @@ def ground(
     multiple: Annotated[bool, typer.Option("--multiple", help="Several objects: one box per cluster.")] = False,
     heads: Heads = None,
     regressor: Regressor = None,
+    localization: Looks = None,
+    located: Located = False,
     out: Out = None,
     as_json: AsJson = False,
     device: Device = "auto",
@@ -63,16 +64,14 @@ def ground(
     jobs = read_jobs(images, query)
     options: dict[str, Any] = dict(
         n=n, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, max_new_tokens=max_new_tokens,
-        selector=selector, multiple=multiple,
+        selector=selector, multiple=multiple, located=located,
     )  # fmt: skip
-    settings = options | dict(model=model, heads=heads, regressor=regressor, dtype=dtype)
-    run = _run(out, settings) if out else None
-    if pending := _pending(run, jobs):
-        grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
-        grounder.choice(selector, multiple=multiple)  # refuse it once, not with every picture
-        if run:
-            run.agree(grounder.made_with())
-        if _work(grounder, pending, run=run, as_json=as_json, options=options):
+    own: dict[str, Any] = dict(heads=heads, regressor=regressor, localization=localization)
+    settings = options | own | dict(model=model, dtype=dtype)
+    run = open_run(out, settings) if out else None
+    if rest := pending(run, jobs):
+        grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, **own)
+        if _work(grounder, rest, run=run, as_json=as_json, options=options):
             raise typer.Exit(1)
 
 
@@ -82,62 +81,21 @@ def known_selector(name: str, *others: str) -> None:
         raise UnknownName("selector", name, known)
 
 
-def _run(out: Path, settings: dict[str, Any]) -> Run:
-    require_matplotlib()  # now, not after the first picture
-    return Run(out, settings)
-
-
-def _pending(run: Run | None, jobs: Sequence[Job]) -> Sequence[Job]:
-    pending = run.pending(jobs) if run else jobs
-    if run and len(pending) < len(jobs):
-        done = f"{len(jobs) - len(pending)} of {len(jobs)} are finished in {run.folder}"
-        errors.print(f"{done}; doing the rest", soft_wrap=True)
-    return pending
-
-
 def _work(
     grounder: Grounder, jobs: Sequence[Job], *, run: Run | None, as_json: bool, options: dict[str, Any]
 ) -> list[Failure]:
-    failures: list[Failure] = []
-    with progress() as bar:
-        task = bar.add_task("grounding", total=len(jobs))
-        for found in _grounded(grounder, jobs, maps=run is not None, options=options):
-            bar.update(task, advance=1)
-            if isinstance(found, Failure):
-                failures.append(found)
-                errors.print(f"failed: {found.id} ({found.image}): {found.why}", soft_wrap=True)
-                continue
-            grounding, picture = found
-            if run:
-                run.save(grounding, picture=picture)
-            results.print(to_json(grounding) if as_json else _line(grounding), soft_wrap=True)
+    grounder.choice(options["selector"], multiple=options["multiple"])  # refuse it once, not with every picture
     if run:
-        run.finish(failures)
-        done = len(jobs) - len(failures)
-        errors.print(f"{done} done, {len(failures)} failed; pictures and JSON lie in {run.folder}", soft_wrap=True)
-    return failures
+        run.agree(grounder.made_with())
 
+    def produce(image: Image.Image, some: Sequence[Job]) -> Iterator[Grounding]:
+        pairs = [(image, job.query) for job in some]
+        return grounder.ground(pairs, ids=[job.id for job in some], maps=run is not None, **options)
 
-def _grounded(
-    grounder: Grounder, jobs: Sequence[Job], *, maps: bool, options: dict[str, Any]
-) -> Iterator[tuple[Grounding, bytes | None] | Failure]:
-    """Results in order; queries on one picture share its prefill; a job that fails stops no other."""
-    for source, group in groupby(jobs, key=lambda job: job.image):
-        waiting = deque(group)
-        try:
-            image = open_image(source)
-        except UnreadableImage as error:
-            yield from (Failure(job.id, job.image, str(error)) for job in waiting)
-            continue
-        while waiting:
-            pairs = [(image, job.query) for job in waiting]
-            try:
-                for grounding in grounder.ground(pairs, ids=[job.id for job in waiting], maps=maps, **options):
-                    yield grounding, _png(image, grounding, grounder.heads) if maps else None
-                    waiting.popleft()
-            except (BadContract, BadInput, OutOfMemory) as error:
-                failed = waiting.popleft()
-                yield Failure(failed.id, failed.image, str(error))
+    def draw(image: Image.Image, grounding: Grounding) -> bytes:
+        return _png(image, grounding, grounder.heads)
+
+    return work(jobs, produce, draw, run=run, as_json=as_json, doing="grounding")
 
 
 def _png(image: Image.Image, grounding: Grounding, heads: HeadMap | None) -> bytes:
@@ -147,18 +105,3 @@ def _png(image: Image.Image, grounding: Grounding, heads: HeadMap | None) -> byt
     own = heads if told and grounding.method in {"acs-free", "acs-learned"} else None
     save_figure(grounding_figure(image, grounding, heads=own), buffer)
     return buffer.getvalue()
-
-
-def _line(grounding: Grounding) -> str:
-    """One line a person can read."""
-    if not grounding.boxes:
-        readings = grounding.found.readings
-        told = (
-            f"{readings.count('none')} of {len(readings)} answers see none, {readings.count('unreadable')} unreadable"
-        )
-        return f"{grounding.id}: {grounding.found.query}: not found ({told})"
-    boxes = "  ".join(
-        f"[{', '.join(f'{value:.0f}' for value in box)}]" + (f" {score:.2f}" if score is not None else "")
-        for box, score, _ in grounding.boxes
-    )
-    return f"{grounding.id}: {grounding.found.query}: {boxes}  ({grounding.method})"

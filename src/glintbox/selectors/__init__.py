@@ -13,6 +13,7 @@ from glintbox.selectors import baselines
 from glintbox.selectors.acs_free import acs_free
 from glintbox.selectors.acs_learned import acs_learned
 from glintbox.selectors.base import Choose, Clusters, Score, chooser
+from glintbox.selectors.heads_overlap import heads_overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Given:
 
     headmap: HeadMap | None
     regressor: RegressorBundle | None
+    localization: HeadMap | None
     multiple: bool | Clusters
 
 
@@ -67,6 +69,15 @@ def _acs_learned(name: str, given: Given) -> Selector:
     return acs_learned(given.regressor, multiple=given.multiple)
 
 
+def _heads_overlap(name: str, given: Given) -> Selector:
+    if given.localization is None:
+        raise NoArtifact(
+            f"{name} needs the localization heads of this model, got none; find some with: "
+            "glintbox heads find DATASET --by localization"
+        )
+    return heads_overlap(given.localization, multiple=given.multiple)
+
+
 SELECTORS: Mapping[str, Factory] = {
     "first-valid": _scored(baselines.first_valid),
     "pass-at-1": _scored(baselines.pass_at_1),
@@ -78,6 +89,7 @@ SELECTORS: Mapping[str, Factory] = {
     "random": _scored(baselines.random),
     "acs-free": _acs_free,
     "acs-learned": _acs_learned,
+    "heads-overlap": _heads_overlap,
 }
 
 
@@ -86,6 +98,7 @@ def selector(
     *,
     headmap: HeadMap | None = None,
     regressor: RegressorBundle | None = None,
+    localization: HeadMap | None = None,
     multiple: bool | Clusters = False,
 ) -> Selector:
     """The selector of that name; `multiple` chooses one box per cluster of candidates instead of one in all.
@@ -94,12 +107,12 @@ def selector(
 
     Raises:
         UnknownName: lists those there are.
-        NoArtifact: acs-free without a head map, acs-learned without a regressor.
+        NoArtifact: acs-free without a head map, acs-learned without a regressor, heads-overlap without localization.
         BadInput: majority-vote or mean-box with `multiple`.
     """
     if name not in SELECTORS:
         raise UnknownName("selector", name, SELECTORS)
-    return SELECTORS[name](name, Given(headmap, regressor, multiple))
+    return SELECTORS[name](name, Given(headmap, regressor, localization, multiple))
 
 
 class Best(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glintbox.artifacts import require_equal
+from glintbox.artifacts import require_equal, require_places
 from glintbox.errors import BadInput, SettingMismatch
 from glintbox.records import COORDS, CandidateSet, HeadMap, Selector, Watch
 from glintbox.selectors.base import Clusters, Score, chooser, in_order, spread
@@ -22,9 +22,7 @@ def acs_free(headmap: HeadMap, *, ties: Ties = "average", multiple: bool | Clust
 
     Its score is `rank_score`'s; ties go to the lower mean entropy, then to the earlier response.
     """
-    missing = [coord for coord in COORDS if not headmap.heads.get(coord)]
-    if missing:
-        raise BadInput(f"expected heads for x1, y1, x2 and y2 in the head map, got none for {', '.join(missing)}")
+    require_places(headmap, *COORDS)
     heads = tuple(sorted({head for coord in COORDS for head in headmap.heads[coord]}))
     return Selector(
         name="acs-free",
