@@ -16,6 +16,7 @@ from glintbox.rivals import rivals
 from glintbox.selectors import selector
 from glintbox.selectors.acs_learned import acs_learned
 from glintbox.store import Store
+from tests.refer_cases import Told, expressions, headmap
 from tests.test_calibrate import SCRIPT, Counting, cases
 
 SAMPLINGS = (Sampling(n=4, temperature=0.5), Sampling(n=4, temperature=1.0))
@@ -148,3 +149,17 @@ def test_several_objects_are_judged_on_the_answers_that_are_kept(tmp_path: Path)
     assert [case.id for case in by["two"].cases] == ["case-0", "case-1", "case-2"]
     assert all(case.matched == (1, 1, 0) for case in by["greedy"].cases)
     assert all(case.matched.pairs == 1 for case in by["two"].cases)
+
+
+def test_a_selector_that_looks_through_localization_heads_gets_their_maps(tmp_path: Path) -> None:
+    lvlm, ticks = Told(), list[int]()
+    samples = [one.sample for one in expressions(tmp_path)]
+    setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
+    by = {"greedy": None, "heads-overlap": selector("heads-overlap", localization=headmap(lvlm))}
+    asked = Plan(setting, SAMPLINGS, by, {}, "made-up", tmp_path / "work")
+    found = compare(lvlm, samples, asked, tick=lambda: ticks.append(1))
+    assert [method.method for method in found] == ["greedy", "heads-overlap"] * 2
+    assert all(case.chosen > 0.9 for case in found[1].cases), "the true box is among the samples"
+    assert len(ticks) == asked.steps(3) == 3 * (2 + 1) and asked.looks == headmap(lvlm) and asked.writes
+    assert (lvlm.asked, lvlm.looked) == (6, 3)
+    assert compare(lvlm, samples, asked, tick=none) == found and (lvlm.asked, lvlm.looked) == (6, 3)

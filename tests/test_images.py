@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from glintbox import images
 from glintbox.errors import UnreadableImage
-from glintbox.images import MAX_PIXELS, open_image
+from glintbox.images import MAX_PIXELS, open_image, size_of
 
 WIDE, HIGH = 40, 24
 
@@ -474,3 +474,22 @@ def test_only_http_and_https_are_fetched(url: str) -> None:
 def test_a_broken_url_is_refused(url: str) -> None:
     with pytest.raises(UnreadableImage, match="check the URL"):
         open_image(url)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_that_of_the_opened_picture_without_decoding_it(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (480, 320)).save(path, exif=exif)
+    assert tuple(size_of(path)) == open_image(path).size
+    path.write_bytes(path.read_bytes()[:-400])
+    assert tuple(size_of(path)) == ((320, 480) if orientation > 4 else (480, 320)), "its head says it"
+
+
+def test_what_is_no_picture_has_no_size(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(UnreadableImage, match="expected a picture"):
+        size_of(tmp_path / "a.jpg")
+    with pytest.raises(UnreadableImage, match="no such file"):
+        size_of(tmp_path / "none.jpg")

@@ -56,7 +56,7 @@ def fill(lvlm: LVLM, samples: Sequence[Sample], writer: StoreWriter, *, tick: Ti
     for _ in range(len(samples) - len(missing)):
         tick()
     watch = Watch(view=card.setting.view, moment=card.setting.moment)
-    prompts = (lvlm.prompt(_opened(s), s.query, id=s.id, text=card.setting.prompt) for s in missing)
+    prompts = (lvlm.prompt(opened(s), s.query, id=s.id, text=card.setting.prompt) for s in missing)
     for sample, answered in zip(missing, lvlm.answer(prompts, card.sampling, watch), strict=True):
         found = candidate_set(
             answered, lvlm.card, sampling=card.sampling, setting=card.setting, watch=watch, keep=card.heads
@@ -65,7 +65,7 @@ def fill(lvlm: LVLM, samples: Sequence[Sample], writer: StoreWriter, *, tick: Ti
         tick()
 
 
-def _opened(sample: Sample) -> Image:
+def opened(sample: Sample) -> Image:
     """The picture, upright; one of another size than annotated would make every label wrong."""
     image = open_image(sample.image)
     if Size(*image.size) != sample.size:

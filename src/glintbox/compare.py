@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter, process_time
@@ -18,18 +19,21 @@ import torch
 
 from glintbox.artifacts import cache_folder
 from glintbox.boxes import Box
-from glintbox.calibrate import labelled_sets, work_folder
+from glintbox.calibrate import kept_sets, work_folder
 from glintbox.collect import Tick, candidate_set, fill
 from glintbox.errors import BadInput
 from glintbox.evaluate import GREEDY, Case, Cost, Judged, judged
 from glintbox.evaluate_many import JudgedMany, judge_many
 from glintbox.ground import grounding
 from glintbox.images import open_image
+from glintbox.localize import METHOD as LOCALIZATION
+from glintbox.looks import kept_looks, look, unwritten
 from glintbox.lvlm.api import LVLM
 from glintbox.records import (
     CandidateSet,
     Grounding,
     Head,
+    HeadMap,
     Sample,
     Sampling,
     ScoredBox,
@@ -62,6 +66,16 @@ class Plan:
     work: Path | None = None
 
     @property
+    def looks(self) -> HeadMap | None:
+        """The localization heads that some method looks through."""
+        return next((by.looks for by in self.selectors.values() if by and by.looks), None)
+
+    @property
+    def writes(self) -> bool:
+        """Whether some method needs answers."""
+        return any(name != LOCALIZATION for name in self.selectors)
+
+    @property
     def heads(self) -> tuple[Head, ...]:
         """The heads whose maps the selectors need, layer by layer."""
         needs = (by.needs for by in self.selectors.values() if by)
@@ -78,16 +92,21 @@ class Plan:
         maps = f"-maps-{hashlib.sha256(repr(self.heads).encode()).hexdigest()[:8]}" if self.heads else ""
         return self.work / f"n{sampling.n}-t{sampling.temperature:g}-seed{sampling.seed}{maps}"
 
+    @property
+    def apart(self) -> Path:
+        """Where lies what does not depend on how samples are drawn: rivals' answers, looks of localization heads."""
+        return self.work or cache_folder(self.setting) / "answers" / self.data
+
     def rivals(self) -> Path:
-        """Where answers of the rivals are kept; they do not depend on how samples are drawn."""
-        return (self.work or cache_folder(self.setting) / "answers" / self.data) / "rivals"
+        """Where answers of the rivals are kept."""
+        return self.apart / "rivals"
 
     def steps(self, cases: int) -> int:
         """How often `collect` ticks."""
-        return cases * (len(self.samplings) + bool(self.asks))
+        return cases * (len(self.samplings) * self.writes + bool(self.asks) + bool(self.looks))
 
 
-def share_of(samples: Sequence[Sample], shard: str) -> Sequence[Sample]:
+def share_of(samples: Sequence[T], shard: str) -> Sequence[T]:
     """The part i of k ("1/2", "2/2") of the cases, in one piece, so that queries on one picture stay together.
 
     Raises:
@@ -102,10 +121,27 @@ def share_of(samples: Sequence[Sample], shard: str) -> Sequence[Sample]:
 
 def collect(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick) -> None:
     """Draw and keep what is missing of the answers to some cases; errors as in `compare`."""
-    for sampling in plan.samplings:
+    if plan.looks:
+        look(lvlm, samples, plan.looks, data=plan.data, work=plan.apart, tick=tick)
+    for sampling in plan.samplings if plan.writes else ():
         with StoreWriter(plan.folder(sampling), plan.card(sampling)) as writer:
             fill(lvlm, samples, writer, tick=tick)
     _rivals(lvlm, samples, plan, tick)
+
+
+def kept(samples: Sequence[Sample], plan: Plan, sampling: Sampling) -> Iterator[CandidateSet]:
+    """What the methods choose from, when all is collected: the answers to each case, and what was looked at.
+
+    Raises:
+        BadInput: a case that is not there, or that is of another query or picture.
+    """
+    sets = (
+        (one.found for one in kept_sets(samples, plan.folder(sampling)))
+        if plan.writes
+        else (unwritten(sample, plan.setting) for sample in samples)
+    )
+    looks = kept_looks(samples, plan.looks, work=plan.apart) if plan.looks else repeat(None)
+    return (replace(found, text_map=looked) for found, looked in zip(sets, looks, strict=False))
 
 
 def compare(
@@ -119,17 +155,16 @@ def compare(
         BadInput: kept answers of another setting, sampling or data; a picture of another size than annotated.
         UnreadableImage, OutOfMemory: a picture cannot be opened or does not fit.
     """
-    asked = _rivals(lvlm, samples, plan, tick)
+    collect(lvlm, samples, plan, tick=tick)
+    asked = _rivals(lvlm, samples, plan, lambda: None)
     methods: list[Judged] = []
     for sampling in plan.samplings:
         cases: dict[str, list[Case]] = {name: [] for name in (*plan.selectors, *plan.asks)}
-        card, folder = plan.card(sampling), plan.folder(sampling)
-        sets = labelled_sets(lvlm, samples, card=card, work=folder, tick=tick)
-        for k, (sample, labelled) in enumerate(zip(samples, sets, strict=True)):
+        for k, (sample, found) in enumerate(zip(samples, kept(samples, plan, sampling), strict=True)):
             for name, by in plan.selectors.items():
-                cases[name].append(judged(sample, _selected(labelled.found, by)))
+                cases[name].append(judged(sample, selected(found, by)))
             for name in plan.asks:
-                cases[name].append(judged_answer(sample, labelled.found, name, asked[k][name]))
+                cases[name].append(judged_answer(sample, found, name, asked[k][name]))
             chosen()
         methods += [Judged(name, sampling.temperature, tuple(found)) for name, found in cases.items()]
     return methods
@@ -145,11 +180,11 @@ def compare_many(
     """
 
     def answered(sampling: Sampling) -> Iterator[tuple[Sample, CandidateSet]]:
-        sets = labelled_sets(lvlm, samples, card=plan.card(sampling), work=plan.folder(sampling), tick=tick)
-        for sample, labelled in zip(samples, sets, strict=True):
-            yield sample, labelled.found
+        for sample, found in zip(samples, kept(samples, plan, sampling), strict=True):
+            yield sample, found
             chosen()
 
+    collect(lvlm, samples, plan, tick=tick)
     selectors = {name: by for name, by in plan.selectors.items() if by}
     return [judged for sampling in plan.samplings for judged in judge_many(answered(sampling), selectors)]
 
@@ -163,7 +198,8 @@ def _rivals(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, tick: Tick) -> li
     return asked
 
 
-def _selected(found: CandidateSet, by: Selector | None) -> Grounding:
+def selected(found: CandidateSet, by: Selector | None) -> Grounding:
+    """What a method chooses: None is greedy's first box."""
     return grounding(found, by) if by else _with_box(found, GREEDY, _greedy(found)[:1])
 
 

@@ -50,6 +50,9 @@ _BROKEN = (
 )
 """What Pillow's readers throw at damaged files, and AssertionError at files that were closed unread."""
 
+_TURNED, _LYING = 0x0112, (5, 6, 7, 8)
+"""EXIF's orientation, and its values that swap width and height."""
+
 log = logging.getLogger(__name__)
 
 
@@ -82,6 +85,18 @@ def open_image(
     with stream, _decoding(name), Image.open(stream, formats=FORMATS) as image:
         _check_size(name, Size(*image.size), max_pixels)
         return _upright_rgb(name, image)
+
+
+def size_of(path: Path) -> Size:
+    """Width and height (px) of the picture that `open_image` gives, from the head of its file alone.
+
+    Raises:
+        UnreadableImage: it is missing or no picture.
+    """
+    name = _short(str(path))
+    with _open_file(name, path) as stream, _decoding(name), Image.open(stream, formats=FORMATS) as image:
+        size = Size(*image.size)
+        return Size(size.height, size.width) if image.getexif().get(_TURNED, 1) in _LYING else size
 
 
 def _short(name: str) -> str:

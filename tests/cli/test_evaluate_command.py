@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from glintbox.cli import evaluate as module
+from glintbox.cli import reports as module
 from glintbox.cli.main import app
 from glintbox.evaluate import Evaluation
 from glintbox.ground import Grounder

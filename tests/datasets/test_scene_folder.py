@@ -20,7 +20,7 @@ from glintbox.datasets import scene_folder
 from glintbox.datasets.cases import Rule, cases
 from glintbox.datasets.coco import read_coco
 from glintbox.datasets.expressions import expressions
-from glintbox.datasets.scene_folder import kept_or_drawn, run_lengths, write_scenes
+from glintbox.datasets.scene_folder import kept_or_drawn, write_scenes
 from glintbox.datasets.scenes import Scene, draw_scene, scene_seed
 from glintbox.errors import BadInput, UnknownName
 from glintbox.images import open_image
@@ -83,23 +83,6 @@ def test_the_coco_tools_read_masks_boxes_and_areas(folder: Path) -> None:
         assert coco_mask.toBbox(packed).tolist() == row["bbox"]
         scene = draw_scene(row["image_id"])
         assert (coco.annToMask(row) == scene.objects[row["id"] % 100 - 1].mask).all()
-
-
-@pytest.mark.parametrize(
-    ("picture", "counts"),
-    [
-        (["..", "..", ".."], [6]),
-        (["##", "##", "##"], [0, 6]),
-        ([".#", "##", ".."], [1, 1, 1, 2, 1]),
-        (["#.", "..", ".#"], [0, 1, 4, 1]),
-    ],
-)
-def test_run_lengths_go_down_the_columns_and_begin_with_what_is_not_there(
-    picture: list[str], counts: list[int]
-) -> None:
-    mask = np.array([[cell == "#" for cell in row] for row in picture])
-    assert run_lengths(mask) == counts
-    assert (decoded(counts, (3, 2)) == mask).all()
 
 
 def test_expressions_lie_beside_and_name_their_objects(folder: Path) -> None:

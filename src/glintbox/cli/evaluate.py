@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -10,21 +9,20 @@ from typing import Annotated, NamedTuple
 import typer
 
 from glintbox import embedded
-from glintbox.artifacts import write_whole
 from glintbox.cli.cases import Dataset, Ids, Images, Multiple, SkipMissing, Wanted, read_cases
 from glintbox.cli.console import errors, progress, results
 from glintbox.cli.evaluate_many import CLUSTERS, clusters, compared, written
 from glintbox.cli.ground import AsJson, Device, Dtype, Heads, Model, Regressor, known_selector
+from glintbox.cli.options import words
+from glintbox.cli.reports import gallery, save_report
 from glintbox.compare import Plan, collect, compare, costs, share_of
 from glintbox.datasets.resolve import data_name
-from glintbox.draw import Figure, require_matplotlib, save_figure
-from glintbox.draw_gallery import Shown, gallery_figure
+from glintbox.draw import Figure, require_matplotlib
 from glintbox.draw_report import report_figure, sizes_figure
 from glintbox.errors import BadInput
-from glintbox.evaluate import GREEDY, Evaluation, Judged, outcomes
+from glintbox.evaluate import GREEDY, Evaluation, Judged
 from glintbox.evaluate import evaluate as evaluated
 from glintbox.ground import Grounder
-from glintbox.images import open_image
 from glintbox.records import Sample, Sampling, Selector, to_json
 from glintbox.rivals import rivals
 from glintbox.selectors.base import Clusters
@@ -32,9 +30,6 @@ from glintbox.tables import as_csv, markdown
 from glintbox.tables_many import markdown_many
 
 SPLIT = "validation"
-EACH = 4
-"""Pictures per outcome in the gallery: the first ones, nobody picks."""
-
 Split = Annotated[str | None, typer.Option(help=f"Of the dataset; what serves for {SPLIT} unless said otherwise.")]
 SizeNames = Annotated[str, typer.Option(help="small (0.1-1 % of the picture), medium, large, any; or several: a,b.")]
 Limit = Annotated[int | None, typer.Option(help="At most so many cases of each size (default: all; of scenes 500).")]
@@ -84,10 +79,10 @@ def evaluate(
     names, samplings, grouped = _names(selector), _samplings(n, temperature, seed), multiple and clusters(grouping)
     if out:
         require_matplotlib()
-    wanted = Wanted(dataset, images, split, _words(size), limit, multiple, ids, skip_missing)
+    wanted = Wanted(dataset, images, split, words(size), limit, multiple, ids, skip_missing)
     samples = read_cases(wanted, default_split=SPLIT)
     grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
-    selectors, asks = _selectors(grounder, names, grouped), rivals(grounder.lvlm, _words(others))
+    selectors, asks = _selectors(grounder, names, grouped), rivals(grounder.lvlm, words(others))
     plan = Plan(grounder.setting, samplings, selectors, asks, data_name(dataset, split=split), work)
     _answer(grounder, samples, plan, Output(f"of {ids.name}" if ids else size, multiple, shard, out, as_json))
 
@@ -105,19 +100,14 @@ def _answer(grounder: Grounder, samples: Sequence[Sample], plan: Plan, output: O
     else:
         methods, found = _compare(grounder, samples, plan, about)
         told, record = markdown(found), to_json(found)
-        files = _files(found, _gallery(methods, samples)) if output.out else {}
+        files = _files(found, gallery(_first(methods), samples)) if output.out else {}
     if output.out:
-        _save(output.out, files)
+        save_report(output.out, files)
     results.print(record if output.as_json else told, soft_wrap=True)
 
 
-def _words(text: str) -> list[str]:
-    """Words with commas between, each once."""
-    return list(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
-
-
 def _names(selector: str) -> list[str]:
-    names = _words(selector)
+    names = words(selector)
     for name in names:
         known_selector(name, GREEDY)
     if not names:
@@ -127,7 +117,7 @@ def _names(selector: str) -> list[str]:
 
 def _numbers(temperature: str) -> list[float]:
     try:
-        numbers = [float(word) for word in _words(temperature)]
+        numbers = [float(word) for word in words(temperature)]
     except ValueError as error:
         raise BadInput(f"expected temperatures like 0.5,0.7,1.0, got {temperature!r}") from error
     if not numbers:
@@ -181,42 +171,13 @@ def _compare(
     return methods, evaluated(methods, about=about, costs=measured)
 
 
-def _gallery(methods: Sequence[Judged], samples: Sequence[Sample]) -> Figure | None:
-    """Cases of the first method that chooses; None where greedy is alone, or nothing differs from it."""
-    method = next((method for method in methods if method.method != GREEDY), None)
-    if method is None:
-        return None
-    of = {sample.id: sample for sample in samples}
-    shown = {
-        outcome: [
-            Shown(open_image(of[case.id].image), of[case.id].query, of[case.id].truth, case) for case in cases[:EACH]
-        ]
-        for outcome, cases in outcomes(method).items()
-    }
-    counts = {outcome: len(cases) for outcome, cases in outcomes(method).items()}
-    title = f"{method.method}, T={method.temperature:g}"
-    return gallery_figure(shown, title=title, counts=counts) if any(shown.values()) else None
+def _first(methods: Sequence[Judged]) -> Judged | None:
+    """The first method that chooses; None where greedy is alone."""
+    return next((method for method in methods if method.method != GREEDY), None)
 
 
-def _files(found: Evaluation, gallery: Figure | None) -> dict[str, str | Figure]:
+def _files(found: Evaluation, shown: Figure | None) -> dict[str, str | Figure]:
     """Report.md, .csv, .json and .png; sizes.png where small and large targets were asked for; gallery.png."""
-    figures = {"report.png": report_figure(found), "sizes.png": sizes_figure(found), "gallery.png": gallery}
+    figures = {"report.png": report_figure(found), "sizes.png": sizes_figure(found), "gallery.png": shown}
     texts = {"report.md": markdown(found), "report.csv": as_csv(found), "report.json": to_json(found, indent=1) + "\n"}
     return texts | {name: figure for name, figure in figures.items() if figure is not None}
-
-
-def _save(out: Path, files: Mapping[str, str | Figure]) -> None:
-    try:
-        for name, content in files.items():
-            write_whole(out / name, content.encode() if isinstance(content, str) else _png(content))
-    except OSError as error:
-        raise BadInput(
-            f"could not write the report into {out}: {error}; the answers are kept, name another --out and run again"
-        ) from error
-    errors.print(f"{', '.join(files)} lie in {out}", soft_wrap=True)
-
-
-def _png(figure: Figure) -> bytes:
-    written = io.BytesIO()
-    save_figure(figure, written)
-    return written.getvalue()

@@ -55,3 +55,8 @@ def grid_of(words: str) -> tuple[int, int] | None:
     if found is None:
         raise BadInput(f"expected --grid native or rows x columns like 24x24, got {words!r}")
     return int(found[1]), int(found[2])
+
+
+def words(text: str) -> list[str]:
+    """Words with commas between, each once."""
+    return list(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))

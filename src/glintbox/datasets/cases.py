@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from glintbox.boxes import Box, Size
 from glintbox.datasets.coco import Annotations, Marked, Pair
+from glintbox.datasets.referred import Listed
 from glintbox.errors import BadInput, UnknownName
 from glintbox.records import Sample
 
@@ -143,8 +144,8 @@ class Pictures:
         return {path.name: path for path in self.folder.glob("**/patch*/*")}
 
 
-def require_pictures(samples: Sequence[Sample], *, skip: bool) -> tuple[list[Sample], int]:
-    """The samples whose picture is there, and the number of those without; skip: whether that may happen at all.
+def require_pictures(samples: Sequence[Listed], *, skip: bool) -> tuple[list[Listed], int]:
+    """The cases whose picture is there, and the number of those without; skip: whether that may happen at all.
 
     Raises:
         BadInput: a picture is not there and `skip` is False, or none is.

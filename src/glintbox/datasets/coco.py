@@ -130,7 +130,7 @@ def _marked(annotation: Mapping[str, Any], size: Size, place: str, notes: Counte
     """An annotation; None where it has no box in the picture."""
     crowd = bool(annotation.get("iscrowd"))
     odd = bool(annotation.get("isfake") or annotation.get("isreflected"))
-    box = _box(annotation["bbox"], size, place, notes)
+    box = box_in(annotation["bbox"], size, place, notes)
     if box is None:
         return None
     notes[CROWDS] += crowd
@@ -139,8 +139,12 @@ def _marked(annotation: Mapping[str, Any], size: Size, place: str, notes: Counte
     return Marked(box, None if mask is None else float(mask), crowd, odd)
 
 
-def _box(written: Sequence[float], size: Size, place: str, notes: Counter[str]) -> Box | None:
-    """A box from COCO's x, y, width, height, as far as it lies in the picture."""
+def box_in(written: Sequence[float], size: Size, place: str, notes: Counter[str]) -> Box | None:
+    """A box from COCO's x, y, width, height, as far as it lies in the picture; None where nothing does.
+
+    Raises:
+        BadInput: not four finite numbers; `place` says whose they are.
+    """
     if len(written) != 4 or not all(math.isfinite(value) for value in written):
         raise BadInput(f"expected a bbox of four finite numbers, got {written} in {place}; correct it, or take it out")
     x, y, width, height = written

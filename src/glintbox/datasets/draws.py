@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from glintbox.artifacts import write_whole
+from glintbox.datasets.referred import Listed
 from glintbox.errors import BadInput
-from glintbox.records import Sample
 
 
 def draw(ids: Sequence[str], count: int, *, seed: int) -> list[str]:
@@ -59,7 +59,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def named(samples: Sequence[Sample], ids: Sequence[str], *, where: str) -> list[Sample]:
+def named(samples: Sequence[Listed], ids: Sequence[str], *, where: str) -> list[Listed]:
     """The cases of those ids, in the order of the samples.
 
     Raises:

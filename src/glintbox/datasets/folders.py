@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,15 +39,15 @@ HOME = "GLINTBOX_DATA"
 """The environment variable that names the folder in which the words of `LAYOUTS` are folders."""
 
 
-def home(dataset: str) -> Path | None:
-    """The folder of a dataset named by its word or its path, or None where it names no folder at all.
+def home(dataset: str, words: Container[str] = LAYOUTS) -> Path | None:
+    """The folder of a dataset named by one of the `words` or by its path, or None where it names no folder at all.
 
     Raises:
         BadInput: a word whose folder is not there.
     """
     if Path(dataset).is_dir():
         return Path(dataset)
-    if dataset not in LAYOUTS:
+    if dataset not in words:
         return None
     root = os.environ.get(HOME)
     folder = Path(root).expanduser() / dataset if root else None

@@ -14,7 +14,7 @@ from glintbox.datasets.cases import Instances, Rule, cases, check_names, require
 from glintbox.datasets.coco import LEFT_OUT, NO_AREA, OUTSIDE, Annotations, parse_coco, read_coco
 from glintbox.datasets.draws import named
 from glintbox.datasets.folders import LAYOUTS, annotation_file, home, picture_folder
-from glintbox.datasets.scene_folder import ANNOTATIONS, PICTURES, coco_of, fingerprint, kept_or_drawn
+from glintbox.datasets.scene_folder import ANNOTATIONS, PICTURES, Rows, coco_of, fingerprint, kept_or_drawn
 from glintbox.datasets.scenes import SPLITS, split_of
 from glintbox.errors import BadInput, UnknownName
 from glintbox.records import Sample
@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 SCENES = "scenes"
 """The word for generated pictures; they are drawn into the user's cache as far as they are needed."""
 
-KNOWN = (SCENES, *LAYOUTS, "a folder of scenes, COCO or Objects365", "a COCO instances JSON with --images")
+KNOWN = (
+    SCENES, *LAYOUTS, "a folder of scenes, COCO or Objects365", "a COCO instances JSON with --images",
+    "of expressions (refcoco, reasonseg …): glintbox refer",
+)  # fmt: skip
 
 ENDLESS = 500
 """Cases of `scenes` where no limit is given: a split has a million scenes."""
@@ -88,8 +91,8 @@ def _found(where: Where, rule: Rule, *, size: str, ids: Sequence[str] | None, ti
     """All cases of a rule, or those that are named."""
     dataset, images, split, default_split = where
     if dataset == SCENES:
-        _refuse_images(images, "scenes are drawn into the cache")
-        found = _drawn(_known_split(split or default_split), rule, size, ids, tick)
+        refuse_images(images, "scenes are drawn into the cache")
+        found = _drawn(known_split(split or default_split), rule, size, ids, tick)
     else:
         folder = _pictures(where)
         found = cases(annotations_of(dataset, split=split, default_split=default_split), folder, rule, size=size)
@@ -112,18 +115,18 @@ def annotations_of(dataset: str, *, split: str | None, default_split: str = "val
         raise BadInput("expected data that lies on disk, got scenes, which have no end; make a folder of them first")
     path = _file(dataset, split, default_split)
     content = read_coco(path)
-    scenes = _is_scenes(dataset)
+    scenes = is_scenes(dataset)
     if scenes and content.split is None:
         raise BadInput(f"expected a folder of `glintbox scenes make`, got other annotations in {path}; name that file")
     if scenes or not home(dataset):
-        _check_split(content, dataset, split, default_split)
+        check_split(content, dataset, split, default_split)
     if left := content.notes.get(LEFT_OUT):
         why = ", ".join(f"{content.notes[what]} {what}" for what in (NO_AREA, OUTSIDE) if what in content.notes)
         log.warning("left out %d of %d pairs of %s: %s", left, left + len(content.pairs), path, why)
     return content
 
 
-def _is_scenes(dataset: str) -> bool:
+def is_scenes(dataset: str) -> bool:
     """Whether a dataset is a folder of `glintbox scenes make`, by its annotation file."""
     folder = home(dataset)
     return folder is not None and (folder / ANNOTATIONS).is_file()
@@ -147,8 +150,8 @@ def _pictures(where: Where) -> Path:
     dataset, images, split, default_split = where
     folder, path = home(dataset), _file(dataset, split, default_split)
     if folder:
-        _refuse_images(images, f"the pictures lie in {folder} as well")
-        scenes = _is_scenes(dataset)
+        refuse_images(images, f"the pictures lie in {folder} as well")
+        scenes = is_scenes(dataset)
         return folder / PICTURES if scenes else picture_folder(folder, split, purpose=default_split)
     if images is None:
         raise BadInput(f"expected --images DIR, the folder of the pictures of {path}, got none; add it")
@@ -166,15 +169,26 @@ def data_name(dataset: str, *, split: str | None, default_split: str = "validati
         UnknownName, BadInput: as `resolve`.
     """
     if dataset == SCENES:
-        return f"{SCENES}-{_known_split(split or default_split)}-{fingerprint()}"
+        return f"{SCENES}-{known_split(split or default_split)}-{fingerprint()}"
     path = _file(dataset, split, default_split)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"{Path(dataset).stem if _is_scenes(dataset) else path.stem}-{digest[:8]}"
+    return f"{Path(dataset).stem if is_scenes(dataset) else path.stem}-{digest[:8]}"
 
 
 def _drawn(split: str, rule: Rule, size: str, ids: Sequence[str] | None, tick: Tick) -> Iterator[Sample]:
     """Cases of the split's scenes in the order of their seeds, drawn where the cache does not hold them yet."""
+    for images, rows in drawn_rows(split, ids):
+        yield from cases(parse_coco(coco_of([rows], split), f"scene {rows['image']['id']}"), images, rule, size=size)
+        tick()
+
+
+def drawn_rows(split: str, ids: Sequence[str] | None) -> Iterator[tuple[Path, Rows]]:
+    """The folder of the pictures, and the rows of each scene of a split, or of those that ids "SEED-…" are of.
+
+    Raises:
+        BadInput: the cache cannot be written.
+    """
     images = cache_root() / f"{SCENES}-{fingerprint()}" / split
     for seed in SPLITS[split] if ids is None else _seeds(ids, split):
         try:
@@ -183,8 +197,7 @@ def _drawn(split: str, rule: Rule, size: str, ids: Sequence[str] | None, tick: T
             raise BadInput(
                 f"could not keep scene {seed} in {images}: {error}; make room, or move the cache with GLINTBOX_CACHE"
             ) from error
-        yield from cases(parse_coco(coco_of([rows], split), f"scene {seed}"), images, rule, size=size)
-        tick()
+        yield images, rows
 
 
 def _seeds(ids: Sequence[str], split: str) -> list[int]:
@@ -193,13 +206,13 @@ def _seeds(ids: Sequence[str], split: str) -> list[int]:
     return sorted(seed for seed in seeds if seed in SPLITS[split])
 
 
-def _check_split(content: Annotations, dataset: str, split: str | None, default_split: str) -> None:
+def check_split(content: Annotations, dataset: str, split: str | None, default_split: str) -> None:
     """Scenes of one split are never taken for another's: a test picture must not help to choose anything."""
     if content.split is None:
         if split is not None:
             raise BadInput(f"expected --split only for scenes, got {split!r} for {dataset}; leave it out")
         return
-    asked = _known_split(split or default_split)
+    asked = known_split(split or default_split)
     odd = next((seed for seed in content.pictures if seed not in SPLITS[asked]), None)
     if odd is not None:
         own = split_of(odd)
@@ -209,13 +222,15 @@ def _check_split(content: Annotations, dataset: str, split: str | None, default_
         )
 
 
-def _known_split(split: str) -> str:
+def known_split(split: str) -> str:
+    """A split of scenes, by its name."""
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
     return split
 
 
-def _refuse_images(images: Path | None, why: str) -> None:
+def refuse_images(images: Path | None, why: str) -> None:
+    """Refuse a folder of pictures where they lie elsewhere already."""
     if images is not None:
         raise BadInput(f"expected --images only with a COCO file, got {images}: {why}; leave it out")
 

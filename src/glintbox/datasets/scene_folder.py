@@ -14,8 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Bool
 from PIL import Image, PngImagePlugin
 
 from glintbox.artifacts import write_whole
@@ -23,6 +21,7 @@ from glintbox.datasets.art import FOLDER as ART
 from glintbox.datasets.expressions import expressions
 from glintbox.datasets.scenes import SPLITS, Scene, categories, draw_scene, scene_seed
 from glintbox.errors import BadInput
+from glintbox.masks import encode
 
 ANNOTATIONS = "instances.json"
 EXPRESSIONS = "expressions.json"
@@ -103,14 +102,6 @@ def fingerprint() -> str:
     return seen.hexdigest()[:16]
 
 
-def run_lengths(mask: Bool[np.ndarray, "y x"]) -> list[int]:
-    """COCO's uncompressed RLE: lengths of the runs of False and True in turn, down the columns, False first."""
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    lengths = np.diff([0, *edges, flat.size]).tolist()
-    return [0, *lengths] if flat[0] else lengths
-
-
 def _name(seed: int) -> str:
     return f"{seed:08d}.png"
 
@@ -146,7 +137,7 @@ def _rows(scene: Scene) -> Rows:
                 "category_id": number[found.label],
                 "bbox": [found.box.x1, found.box.y1, found.box.width, found.box.height],
                 "area": int(found.mask.sum()),
-                "segmentation": {"size": [height, width], "counts": run_lengths(found.mask)},
+                "segmentation": {"size": [height, width], "counts": [*encode(found.mask).counts]},
                 "iscrowd": 0,
                 "color": found.color,
             }
