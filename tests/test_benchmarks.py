@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from PIL import Image
 
-from benchmarks import capture, store, training
+from benchmarks import capture, finding, locate, store, training
 from benchmarks.capture import COMPARISONS, in_own_process, main, row, skipped, spread
 from benchmarks.strategies import STRATEGIES, Measurement, measure
 from benchmarks.subject import QUICK, Setting, ask, coordinate_sites
-from glintbox.records import Site
+from glintbox.boxes import Box, Size
+from glintbox.lvlm.scripted import Script, ScriptedLVLM
+from glintbox.records import Sample, Site
 
 RANDOM = [name for name in STRATEGIES if not name.startswith("box")]
 ROWS = 8 * 2 * 4 * 24  # sites × layers × heads × cells
@@ -108,3 +111,40 @@ def test_what_training_costs_is_a_line_of_a_table(capsys):
     cells = [cell.strip() for cell in line.split("|")[1:-1]]
     assert cells[:3] == ["2 × 3 heads, 5 × 5 cells, float32", "60", "0.00 GiB"]
     assert all(float(cell.split()[0]) >= 0 for cell in cells[3:])
+
+
+def small_llava() -> locate.Subject:
+    text = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4, vocab_size=32064)
+    vision = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2)
+    vision |= dict(image_size=56, patch_size=14)
+    return locate.llava("cpu", text_config=text | {"model_type": "llama"}, vision_config=vision)
+
+
+@pytest.mark.parametrize("subject", [small_llava(), locate.qwen(QUICK)], ids=["llava", "qwen2.5-vl"])
+def test_every_way_to_localize_runs_and_leaves_the_model_as_it_was(subject):
+    compared = locate.ways(subject, with_eager=True)
+    assert next(iter(compared)) == "one prefill" and len(compared) == 4
+    seconds = {name: [locate.timed(way, subject.decoder.model.device)] for name, way in compared.items()}
+    lines = locate.rows(seconds)
+    assert all(taken.peak == 0 for [taken] in seconds.values()) and "| 1.00 (1.00–1.00) | - |" in lines[0]
+    assert subject.decoder.model.config.get_text_config()._attn_implementation == "sdpa"
+
+
+def test_localizing_is_measured_from_the_command_line(tmp_path, capsys):
+    locate.main(["--subject", "quick", "--runs", "2", "--out", str(tmp_path / "runs.json")])
+    printed = capsys.readouterr().out
+    assert "| locate, heads of layer 0 |" in printed and "| locate, heads of layer 1, the last |" in printed
+    kept = json.loads((tmp_path / "runs.json").read_text())
+    assert [len(runs) for runs in kept["runs"].values()] == [2, 2, 2]
+
+
+def test_what_finding_heads_costs_is_a_line_of_a_table(tmp_path):
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    truth = Box(16, 12, 32, 24)
+    samples = [Sample(f"{k}-0", tmp_path / "a.png", Size(80, 60), "cup", (truth,)) for k in range(6)]
+    lvlm = ScriptedLVLM({"cup": Script("", ("",), truth)})
+    costs = finding.measure(lvlm, samples, tmp_path / "kept", maps=True)
+    assert costs[:3] == (4, 1, 12) and min(costs) > 0
+    heading, rule, line = finding.report(costs._replace(reading=2.0), "scripted").splitlines()
+    assert heading.count("|") == rule.count("|") == line.count("|") == 8
+    assert line.startswith("| scripted | 12 | 4 (1) | 2.00 s | 500 s (× 250.0) |")

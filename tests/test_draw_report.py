@@ -12,7 +12,7 @@ from glintbox.draw import save_figure
 from glintbox.draw_report import report_figure, separation_figure, sizes_figure
 from glintbox.errors import BadInput
 from glintbox.evaluate import Evaluation, Judged, evaluate, judge
-from glintbox.records import COORDS, Head, HeadMap, HeadSeparation
+from glintbox.records import COORDS, Head, HeadMap, HeadSeparation, Place
 from tests.sets import SETTING
 from tests.test_evaluate import FAR, case, result
 
@@ -87,7 +87,7 @@ def separation(layers: int = 3, heads: int = 5) -> HeadSeparation:
 
 def test_every_head_is_counted_once_per_coordinate_and_lies_at_its_layer() -> None:
     found = separation()
-    chosen = {coord: (Head(3, 1),) for coord in COORDS}
+    chosen: dict[Place, tuple[Head, ...]] = {coord: (Head(3, 1),) for coord in COORDS}
     figure = separation_figure(found, HeadMap(SETTING, "by hand", chosen))
     above, below, *maps = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     for axes in (above, below):

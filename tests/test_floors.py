@@ -12,12 +12,14 @@ FLOORS = {
     0: "errors embedded boxes images jobs layout",
     1: "geometry",
     2: "records",
-    3: "maps parsing prompts metrics coding shards packed store predictions regressor checkpoints artifacts runs draw "
-    "datasets",
+    3: "maps components assembly masks parsing prompts metrics coding shards packed store predictions regressor "
+    "checkpoints artifacts runs draw datasets",
     4: "lvlm selectors splits batches model_card",
-    5: "collect localize training analysis calibrate",
-    6: "ground evaluate evaluate_many rivals compare cells tables tables_many draw_report draw_many draw_gallery "
-    "draw_training draw_paper draw_entropy draw_layers draw_pairs tables_analysis reproduce exports",
+    5: "collect localize looks text_stats finding training analysis calibrate",
+    6: "ground evaluate evaluate_many evaluate_refer rivals compare compare_refer cells tables tables_many "
+    "tables_refer reported_heads draw_report draw_many draw_refer draw_gallery "
+    "ablations draw_heads tables_localization draw_locate draw_training "
+    "draw_paper draw_entropy draw_layers draw_pairs tables_analysis reproduce exports",
     7: "cli web",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

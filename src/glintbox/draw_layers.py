@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from glintbox.boxes import Box
 from glintbox.draw import Axes, Figure, printable
-from glintbox.draw_paper import PAGE, PREDICTED, TRUE, heading, outline, sheet
+from glintbox.draw_paper import PAGE, PREDICTED, TRUE, attended, heading, outline, picture, sheet
 from glintbox.errors import BadInput
 from glintbox.records import COORDS, AttentionMaps, Coord
 
@@ -100,32 +99,14 @@ def _mean(one: Looked, layer: int, coord: Coord | None) -> Float[Tensor, "row co
 
 
 def _attention(axes: Axes, one: Looked, shares: Float[Tensor, "row col"], title: str) -> None:
-    """Attention over a dimmed picture; grids may reach beyond it, where pictures are padded."""
-    region = one.maps.grid.region
-    gray = one.image.convert("L").point([value * 11 // 20 for value in range(256)])
-    _show(axes, gray, one.image.size)
-    values = shares.numpy()
-    bright = values / (values.max() or 1.0)
-    extent = (region.x1, region.x2, region.y2, region.y1)
-    look = dict(cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
-    axes.imshow(bright, extent=extent, alpha=0.15 + 0.75 * bright, **look)
-    axes.set(xlim=(0, one.image.width), ylim=(one.image.height, 0))
+    attended(axes, one.image, one.maps.grid, shares)
     outline(axes, one.box, "white", 0.6)
-    axes.set_title(f"{title} · {values.max():.1%}", fontsize=6, pad=1.5)
+    axes.set_title(f"{title} · {float(shares.max()):.1%}", fontsize=6, pad=1.5)
 
 
 def _boxed(axes: Axes, one: Looked) -> None:
-    _show(axes, one.image.convert("RGB"), one.image.size)
+    picture(axes, one.image.convert("RGB"))
     for box in one.truth:
         outline(axes, box, TRUE, 0.9)
     outline(axes, one.box, PREDICTED, 0.9)
     heading(axes, one.name, points=6)
-
-
-def _show(axes: Axes, image: Image.Image, size: tuple[int, int]) -> None:
-    """The picture with no more pixels than are printed, in its own coordinates."""
-    small = image.copy()
-    small.thumbnail((600, 600), reducing_gap=2.0)
-    axes.imshow(np.asarray(small), extent=(0, size[0], size[1], 0), cmap="gray", vmin=0, vmax=255)
-    axes.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -27,8 +28,21 @@ CARD = "card.json"
 
 
 @dataclass(frozen=True, slots=True)
-class StoreCard:
-    """What all cases of a store have in common; two stores mix only if their cards are equal.
+class Card:
+    """What all cases of a folder have in common; two folders mix only if their cards are equal."""
+
+    def channels(self) -> int:
+        """Of how many heads maps stand behind the text of a case."""
+        return 0
+
+
+C = TypeVar("C", bound=Card)
+W = TypeVar("W")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCard(Card):
+    """The card of a store.
 
     data: what the cases are, in words. heads: whose maps are kept, in channel order; none = statistics only.
     rows, cols: the grid that maps are resampled to; None = each picture's own.
@@ -48,6 +62,10 @@ class StoreCard:
             raise BadInput(f"expected a grid of at least 1 x 1 cells, or none, got {self.rows} x {self.cols}")
         if len(set(self.heads)) < len(self.heads):
             raise BadInput(f"expected every head once, got {', '.join(map(str, self.heads))}")
+
+    def channels(self) -> int:
+        """See `Card.channels`."""
+        return len(self.heads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +130,24 @@ def read_card(folder: Path) -> StoreCard:
 
     Raises:
         NoArtifact: there is no store in the folder.
-        BadInput: the card is damaged or of another schema.
+        BadInput: the card is damaged, of another schema, or of another kind of folder.
     """
-    return read_record(StoreCard, folder / CARD, what="a store's card", hint="make a store with: glintbox collect")
+    return card_of(folder, StoreCard, made_by="glintbox collect")
 
 
-def agree(folder: Path, card: StoreCard) -> None:
+def card_of(folder: Path, kind: type[C], *, made_by: str) -> C:
+    """The card of a folder of any kind; errors as in `read_card`."""
+    return read_record(kind, folder / CARD, what="a store's card", hint=f"make a store with: {made_by}")
+
+
+def agree(folder: Path, card: Card) -> None:
     """Make sure that the folder's card is this one; a card that no case was kept under binds nobody.
 
     Raises:
         BadInput: the folder holds cases of another card; names what differs.
     """
     path = folder / CARD
-    if path.is_file() and (there := read_card(folder)) != card:
+    if path.is_file() and (there := card_of(folder, type(card), made_by="glintbox collect")) != card:
         if any(folder.glob("*.jsonl")):
             raise BadInput(
                 f"{folder} holds answers of another setting or sampling ({_differences(there, card)}); "
@@ -135,7 +158,7 @@ def agree(folder: Path, card: StoreCard) -> None:
         write_whole(path, to_json(card).encode() + b"\n")
 
 
-def _differences(there: StoreCard, now: StoreCard) -> str:
+def _differences(there: Card, now: Card) -> str:
     one, other = _flat(asdict(there)), _flat(asdict(now))
     odd = [key for key in one if one[key] != other[key]]
     return "; ".join(f"{key}: there {_short(one[key])}, now {_short(other[key])}" for key in odd)
@@ -150,7 +173,7 @@ def _short(value: object) -> str:
     return f"{len(value)} of them" if isinstance(value, tuple) else repr(value)
 
 
-def places(folder: Path, card: StoreCard) -> Places:
+def places(folder: Path, card: Card) -> Places:
     """Every finished case; of a case that two writers kept, the earlier writer's.
 
     Raises:
@@ -165,7 +188,7 @@ def places(folder: Path, card: StoreCard) -> Places:
         shard = index.with_suffix(".bin")
         size = shard.stat().st_size if shard.is_file() else 0
         for number, line in lines:
-            if line.end(len(card.heads)) <= size:
+            if line.end(card.channels()) <= size:
                 found.setdefault(line.id, Place(index, number, line))
             else:
                 cut.append(line.id)
@@ -191,7 +214,7 @@ def _framed(text: bytes) -> bytes:
     return b"[%d,%b]" % (zlib.crc32(text), text)
 
 
-def _digest(card: StoreCard) -> str:
+def _digest(card: Card) -> str:
     """The first part of the names of a store's files, so that those of another card cannot stray in."""
     return hashlib.sha256(to_json(card).encode()).hexdigest()[:8]
 
@@ -199,7 +222,7 @@ def _digest(card: StoreCard) -> str:
 class Shard:
     """A writer's own two files; what is appended is on the disk when `append` returns. Errors are the system's own."""
 
-    def __init__(self, folder: Path, card: StoreCard) -> None:
+    def __init__(self, folder: Path, card: Card) -> None:
         """Begin new files; errors as in `agree`."""
         agree(folder, card)
         name = folder / f"{_digest(card)}-{time.time_ns():x}-{os.getpid()}"
@@ -224,3 +247,54 @@ def _write(file: FileIO, parts: Sequence[bytes | memoryview]) -> None:
         while rest:
             rest = rest[file.write(rest) :]
     os.fsync(file.fileno())
+
+
+class Writer(Generic[C]):
+    """Appends cases to a folder under one card; several processes may write into it, each into files of its own.
+
+    done: ids of the cases that are finished. cut: of those whose bytes were cut off when it was made; not done.
+    """
+
+    def __init__(self, folder: Path, card: C) -> None:
+        """Open or start a folder.
+
+        Raises:
+            BadInput: the folder holds cases of another card, is damaged, or cannot be written.
+        """
+        self.folder, self.card = folder, card
+        self._shard: Shard | None = None
+        try:
+            agree(folder, card)
+        except OSError as error:
+            raise BadInput(f"expected a folder that can be written at {folder}, got: {error}") from error
+        found, self.cut = places(folder, card)
+        self.done = set(found)
+
+    def __enter__(self: W) -> W:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close this writer's files; the next case begins new ones."""
+        shard, self._shard = self._shard, None
+        if shard is not None:
+            shard.close()
+
+    def _keep(self, line: Line, parts: Sequence[bytes | memoryview]) -> None:
+        """Append a case; a disk that is full costs this case alone, and is a BadInput."""
+        try:
+            self._shard = self._shard or Shard(self.folder, self.card)
+            self._shard.append(line, parts)
+        except BaseException as error:
+            self.close()  # nothing is written behind a part of a case
+            if not isinstance(error, OSError):
+                raise
+            raise BadInput(
+                f"could not keep case {line.id} in {self.folder}: {error}; "
+                "finished cases are kept, make room and run again to go on"
+            ) from error
+        self.done.add(line.id)

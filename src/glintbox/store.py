@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from glintbox.maps import resample
 from glintbox.metrics import best_iou
 from glintbox.packed import pack, read, unpack
 from glintbox.records import AttentionMaps, CandidateSet, Head, Labelled, Sample
-from glintbox.shards import Place, Shard, agree, places, read_card
+from glintbox.shards import Place, Writer, places, read_card
 from glintbox.shards import StoreCard as StoreCard
 
 
@@ -58,41 +57,8 @@ class CandidateRows(NamedTuple):
     iou: Float32[np.ndarray, " row"]
 
 
-class StoreWriter:
-    """Appends cases to a store; several processes may write into one folder, each into files of its own.
-
-    done: ids of the cases that were finished when the writer was made, and of those that it added.
-    cut: ids of cases whose bytes were cut off; they count as not done.
-    """
-
-    def __init__(self, folder: Path, card: StoreCard) -> None:
-        """Open or start a store.
-
-        Raises:
-            BadInput: the folder holds cases of another card, is damaged, or cannot be written.
-        """
-        self.folder, self.card = folder, card
-        self._shard: Shard | None = None
-        try:
-            agree(folder, card)
-        except OSError as error:
-            raise BadInput(f"expected a folder that can be written at {folder}, got: {error}") from error
-        found, self.cut = places(folder, card)
-        self.done = set(found)
-
-    def __enter__(self) -> StoreWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close this writer's files; another `add` begins new ones."""
-        shard, self._shard = self._shard, None
-        if shard is not None:
-            shard.close()
+class StoreWriter(Writer[StoreCard]):
+    """Appends cases to a store; several processes may write into one folder, each into files of its own."""
 
     def add(self, sample: Sample, found: CandidateSet) -> None:
         """Keep a case; when this returns it is on the disk.
@@ -102,19 +68,7 @@ class StoreWriter:
                 before; or the disk is full, which costs this case alone.
         """
         self._check(sample, found)
-        line, parts = pack(self.card, sample, found)
-        try:
-            self._shard = self._shard or Shard(self.folder, self.card)
-            self._shard.append(line, parts)
-        except BaseException as error:
-            self.close()  # nothing is written behind a part of a case
-            if not isinstance(error, OSError):
-                raise
-            raise BadInput(
-                f"could not keep case {found.id} in {self.folder}: {error}; "
-                "finished cases are kept, make room and run again to go on"
-            ) from error
-        self.done.add(found.id)
+        self._keep(*pack(self.card, sample, found))
 
     def _check(self, sample: Sample, found: CandidateSet) -> None:
         if found.id in self.done:

@@ -75,7 +75,7 @@ def test_a_checkpoint_of_any_family_gets_a_head_map_that_says_where_it_is_from(
     assert len(Store(card.parent)) == COUNT
 
     # shown without weights, and again from kept answers without a question
-    monkeypatch.setattr(loading, "_model", None)
+    monkeypatch.setattr(loading, "weights_of", None)
     shown = run("heads", "show", "--model", model, "--picture", tmp_path / "new" / "heads.png")
     assert shown.exit_code == 0, shown.stderr
     assert (tmp_path / "new" / "heads.png").read_bytes().startswith(b"\x89PNG")

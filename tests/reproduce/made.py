@@ -64,6 +64,14 @@ def truths(folder: Path) -> dict[tuple[Size, str], Box]:
     return found
 
 
+def where(known: Mapping[tuple[Size, str], Box], image: Size, query: str) -> Box:
+    """The true box, also in a picture that was enlarged twice."""
+    if (image, query) in known:
+        return known[image, query]
+    small = known[Size(image.width // 2, image.height // 2), query]
+    return Box(*(2 * value for value in small))
+
+
 def near(truth: Box, number: int, size: Size) -> tuple[Box, ...]:
     """What the answer of this number finds: a box that is right or nearly so, a poor one, and one far away.
 
@@ -95,17 +103,10 @@ class Canned(ScriptedLVLM):
 
     def prompt(self, image: Any, query: str, *, id: str, text: str | None = None) -> Prompt:
         made = super().prompt(image, query, id=id, text=text)
-        truth, frame = self._where(made.image, query), made.frame
+        truth, frame = where(self._truth, made.image, query), made.frame
         found = [[[round(v) for v in frame.written(box)] for box in near(truth, k, made.image)] for k in range(12)]
         self._scripts[query] = Script(str(found[0][1:]), tuple(map(str, found)), truth)
         return made
-
-    def _where(self, image: Size, query: str) -> Box:
-        """The true box, also in a picture that was enlarged twice."""
-        if (image, query) in self._truth:
-            return self._truth[image, query]
-        small = self._truth[Size(image.width // 2, image.height // 2), query]
-        return Box(*(2 * value for value in small))
 
     def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[Any]:
         for prompt in prompts:  # one after the other: the same query is written otherwise in the next picture
@@ -133,7 +134,7 @@ def answer_near(folder: Path) -> Callable[..., Iterator[Answered]]:
     ) -> Iterator[Answered]:
         def told() -> Iterator[tuple[Prompt, tuple[Response, ...]]]:
             for prompt in prompts:
-                truth = known[prompt.image, prompt.query]
+                truth = where(known, prompt.image, prompt.query)
                 drawn = [near(truth, k, prompt.image) for k in range(-int(sampling.greedy_too), sampling.n)]
                 first = -int(sampling.greedy_too)
                 said = (boxes[1:] if k < 0 else boxes for k, boxes in enumerate(drawn, first))

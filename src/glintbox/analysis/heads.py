@@ -15,13 +15,24 @@ from glintbox.analysis.importance import Importance
 from glintbox.analysis.separation import Separation
 from glintbox.errors import BadInput
 from glintbox.predictions import pearson
-from glintbox.records import COORDS, Calibration, Coord, Head, HeadMap, HeadSeparation, Labelled, Selector, Setting
+from glintbox.records import (
+    COORDS,
+    Calibration,
+    Coord,
+    Head,
+    HeadMap,
+    HeadSeparation,
+    Labelled,
+    Place,
+    Selector,
+    Setting,
+)
 from glintbox.selectors import selector
 
 LEAST = 20
 """Fewer candidates than this in a group, and a mean entropy says nothing."""
 
-Heads = Mapping[Coord, tuple[Head, ...]]
+Heads = Mapping[Place, tuple[Head, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ def find_heads(
     places = _places(found, n, universe)
     heads = _best(found.heads, found.delta, places, n)
     at = {head: k for k, head in enumerate(found.heads)}
-    delta: dict[Coord, tuple[float, ...]] = {
+    delta: dict[Place, tuple[float, ...]] = {
         coord: tuple(float(row[at[head]]) for head in heads[coord])
         for coord, row in zip(COORDS, found.delta, strict=True)
     }
@@ -138,7 +149,7 @@ def heads_in(heads: Sequence[Head], layers: Sequence[int]) -> tuple[Head, ...]:
 
 def _best(
     heads: Sequence[Head], score: Float[Tensor, "coord=4 head"], places: Sequence[int], n: int
-) -> dict[Coord, tuple[Head, ...]]:
+) -> dict[Place, tuple[Head, ...]]:
     """The n heads of the highest score among `places`, per coordinate; of equal ones the first."""
     rows = zip(COORDS, score[:, list(places)].tolist(), strict=True)
     return {

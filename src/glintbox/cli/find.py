@@ -1,7 +1,8 @@
-"""`glintbox heads find`: heads from collected answers, by IoU labels alone or where a regressor looks."""
+"""`glintbox heads find`: heads from collected answers, by IoU labels alone or where a regressor looks; or from text."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,10 @@ from glintbox.analysis.importance import (
     unseen,
 )
 from glintbox.analysis.separation import Separation, separation
+from glintbox.cli import find_text
 from glintbox.cli.console import errors, progress, results, table
+from glintbox.cli.find_text import EXPRESSIONS
+from glintbox.cli.ground import Device, Dtype
 from glintbox.cli.heads import file_of, print_heads
 from glintbox.errors import BadInput, UnknownName
 from glintbox.records import COORDS, HeadMap
@@ -29,25 +33,77 @@ from glintbox.store import Store
 from glintbox.tables_analysis import numbers
 
 LABELS, REGRESSOR, CRITICAL, ALL = "labels", "regressor", "critical", "all"
+LOCALIZATION = "localization"
+
+Data = Annotated[str, typer.Argument(help=f"Folder that glintbox collect made; by localization: {EXPRESSIONS}.")]
+By = Annotated[
+    str,
+    typer.Option(help="labels: the IoU alone; regressor: in the layers that it looks at; localization: see above."),
+]
+Regressor = Annotated[Path | None, typer.Option(help="Folder of a trained regressor, or its weights.")]
+Universe = Annotated[
+    str | None, typer.Option(help="Heads to choose among: critical layers (default by regressor) or all.")
+]
+PerCoordinate = Annotated[int | None, typer.Option(help="Heads per coordinate (default: 3).")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="File, or folder for it (default by localization: your cache).")
+]
 
 
 def find(
-    store: Annotated[Path, typer.Argument(help="Folder that glintbox collect made.")],
+    data: Data,
     *,
-    by: Annotated[str, typer.Option(help="labels: the IoU alone; regressor: in the layers that it looks at.")] = LABELS,
-    regressor: Annotated[Path | None, typer.Option(help="Folder of a trained regressor, or its weights.")] = None,
-    universe: Annotated[
-        str | None, typer.Option(help="Heads to choose among: critical layers (default by regressor) or all.")
-    ] = None,
-    n: Annotated[int, typer.Option(help="Heads per coordinate.")] = 3,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File, or folder for it.")],
+    by: By = LABELS,
+    regressor: Regressor = None,
+    universe: Universe = None,
+    n: PerCoordinate = None,
+    images: find_text.Images = None,
+    split: find_text.Split = None,
+    limit: find_text.Limit = None,
+    samples: find_text.Samples = None,
+    draws: find_text.Draws = None,
+    k: find_text.K = None,
+    criteria: find_text.Criteria = None,
+    tau: find_text.Tau = None,
+    own_tau: find_text.OwnTau = False,
+    bottom: find_text.Bottom = None,
+    entropy: find_text.Entropy = None,
+    maps: find_text.Maps = False,
+    pictures: find_text.Pictures = None,
+    work: find_text.Work = None,
+    model: find_text.Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    out: Out = None,
 ) -> None:
     """glintbox heads find candidates --by regressor --regressor regressor --out heads
 
-    Find heads in collected answers: by IoU labels alone, or as the paper does in the layers that a regressor looks at.
-    With a regressor it says whether both ways agree. Loads no model.
+    Find heads in collected answers, by IoU labels or in the layers that a regressor looks at; or, by localization, the
+    heads that look at what an expression means (options from --images to --dtype). Stopped, it goes on where it was.
     """
+    given = {
+        name: value for name, value in locals().items() if name in find_text.OPTIONS and value not in (None, False)
+    }
+    if by == LOCALIZATION:
+        _refuse({"regressor": regressor, "universe": universe, "n": n}, by)
+        return find_text.find_text(find_text.wanted(data, given, device=device, dtype=dtype, out=out))
+    _refuse(given, by)
+    return _in_answers(Path(data), by, regressor, universe, n=n or 3, out=out)
+
+
+def _refuse(given: Mapping[str, object], by: str) -> None:
+    """Options that would change nothing are refused, not ignored."""
+    odd = [name.replace("_", "-") for name, value in given.items() if value is not None]
+    if odd and by in (LABELS, REGRESSOR, LOCALIZATION):
+        raise BadInput(f"expected no --{odd[0]} with --by {by}, which has no use for it; leave it out")
+
+
+def _in_answers(
+    store: Path, by: str, regressor: Path | None, universe: str | None, *, n: int, out: Path | None
+) -> None:
     critical = _critical(by, universe, regressor)
+    if out is None:
+        raise BadInput("expected --out FILE for the head map, got none; name a file or a folder")
     kept = Store(store)
     gradient = _gradient(kept, regressor) if regressor else None
     with progress() as bar:
@@ -68,7 +124,7 @@ def find(
 def _critical(by: str, universe: str | None, regressor: Path | None) -> bool:
     """Whether to choose in critical layers alone."""
     if by not in (LABELS, REGRESSOR):
-        raise UnknownName("way to find heads", by, (LABELS, REGRESSOR))
+        raise UnknownName("way to find heads", by, (LABELS, REGRESSOR, LOCALIZATION))
     among = universe or (CRITICAL if by == REGRESSOR else ALL)
     if among not in (CRITICAL, ALL):
         raise UnknownName("universe", among, (CRITICAL, ALL))

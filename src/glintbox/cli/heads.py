@@ -1,4 +1,4 @@
-"""`glintbox heads calibrate|show`: find the heads that tell good boxes from poor ones, and look at a head map."""
+"""`glintbox heads calibrate|show`: find the heads that tell good boxes from poor ones, and look at any head map."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 import typer
@@ -18,15 +19,19 @@ from glintbox.cli.ground import AsJson, Device, Dtype
 from glintbox.cli.ground import Model as ModelOption
 from glintbox.datasets.resolve import SCENES, data_name, resolve
 from glintbox.draw import require_matplotlib, save_figure
+from glintbox.draw_heads import frequency_figure
 from glintbox.draw_report import separation_figure
 from glintbox.errors import BadInput, NoArtifact
 from glintbox.lvlm.api import LVLM
 from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.lvlm.loading import setting_of
-from glintbox.records import HeadMap, Sample, Sampling, to_json
+from glintbox.prompts import EXPRESSION
+from glintbox.records import HeadMap, Sample, Sampling, Selection, to_json
 from glintbox.selectors import best_selector
 
 SPLIT = "calibration"
+MOST = 10
+"""Localization heads that are printed with their frequency."""
 
 Model = Annotated[str, typer.Argument(help="Hub name or checkpoint folder.")]
 Dataset = Annotated[str, typer.Option(help="scenes, a folder of glintbox scenes make, or a COCO instances JSON.")]
@@ -111,14 +116,18 @@ def show(
     file: Annotated[Path | None, typer.Argument(help="A head map's file (default: the model's own).")] = None,
     *,
     model: ModelOption = embedded.NAME,
-    picture: Annotated[Path | None, typer.Option(help="Draw how well every head separates, as PNG.")] = None,
+    localization: Annotated[bool, typer.Option("--localization", help="The model's localization heads.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw how well every head separates, or how often it counts, as PNG.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """glintbox heads show --model embedded --picture heads.png
 
-    Print a head map: its heads per coordinate, how well each separates, and the setting it holds for. Loads no weights.
+    Print a head map: its heads, how well each separates or how often it counts, and the setting it holds for. Loads no
+    weights.
     """
-    path = file or _own(model)
+    path = file or _own(model, localization)
     found = artifacts.load_heads(path)
     if picture:
         _draw(found, path, picture)
@@ -130,13 +139,18 @@ def show(
         results.print(f"{name}: {getattr(found.setting, name)}", soft_wrap=True)
 
 
-def _own(model: str) -> Path:
-    """The head map that grounding with this model would take."""
+def _own(model: str, localization: bool) -> Path:
+    """The head map that grounding with this model would take, or locating."""
     source = embedded.source(model)
     setting, checkpoint = setting_of(source), Path(source).expanduser()
-    path = artifacts.find(artifacts.HEADS_FILE, setting=setting, checkpoint=checkpoint if checkpoint.is_dir() else None)
+    if localization:
+        setting = replace(setting, prompt=EXPRESSION)
+    file = artifacts.LOCALIZATION_FILE if localization else artifacts.HEADS_FILE
+    path = artifacts.find(file, setting=setting, checkpoint=checkpoint if checkpoint.is_dir() else None)
     if path is None:
-        raise NoArtifact(f"{model} has no head map; make one with: glintbox heads calibrate {model}")
+        how = f"find DATASET --by localization --model {model}" if localization else f"calibrate {model}"
+        kind = "map of localization heads" if localization else "head map"
+        raise NoArtifact(f"{model} has no {kind}; make one with: glintbox heads {how}")
     made = artifacts.load_heads(path).setting
     here = replace(setting, view=made.view, moment=made.moment)
     artifacts.require_equal(made, here, what=f"head map in {path}")
@@ -145,23 +159,26 @@ def _own(model: str) -> Path:
 
 def _draw(found: HeadMap, path: Path, picture: Path) -> None:
     require_matplotlib()
-    separation = artifacts.load_separation(artifacts.separation_file(path))
+    if found.selection:
+        figure = frequency_figure(found.selection)
+    else:
+        figure = separation_figure(artifacts.load_separation(artifacts.separation_file(path)), found)
     try:
         picture.parent.mkdir(parents=True, exist_ok=True)
-        save_figure(separation_figure(separation, found), picture)
+        save_figure(figure, picture)
     except OSError as error:
         raise BadInput(f"expected a place for the picture that can be written at {picture}, got: {error}") from error
     errors.print(f"picture written to {picture}", soft_wrap=True)
 
 
 def print_heads(found: HeadMap) -> None:
-    """The heads of each coordinate, what they were found on, and whether choosing by them pays there."""
+    """The heads of each place, what they were found on, and whether choosing by them pays there."""
     made = found.calibration
     rows = [
-        (coord, ", ".join(map(str, heads)), ", ".join(f"{v:.3f}" for v in made.delta[coord]) if made else "-")
-        for coord, heads in found.heads.items()
+        (place, ", ".join(map(str, heads)), ", ".join(f"{v:.3f}" for v in made.delta[place]) if made else "-")
+        for place, heads in found.heads.items()
     ]
-    results.print(table(("coordinate", "heads", "ΔH (nats)"), rows))
+    results.print(table(("read at", "heads", "ΔH (nats)"), rows))
     if made:
         groups = f"{made.high} boxes of IoU > {made.tau_high}, {made.low} of 0 < IoU <= {made.tau_low}"
         results.print(f"calibrated on {made.data}: {groups}", soft_wrap=True)
@@ -175,3 +192,28 @@ def print_heads(found: HeadMap) -> None:
             f"auto takes {best_selector(found, None).name}",
             soft_wrap=True,
         )
+    if found.selection:
+        _print_selection(found.selection)
+
+
+def _print_selection(made: Selection) -> None:
+    """How localization heads were found, and what there is to be wary of."""
+    search, tau = made.search, fmean(made.taus)
+    rows = [
+        (
+            head, "kept" if k < search.k else "", f"{made.frequency[k]:.1%} ± {made.spread[k]:.1%}",
+            "-" if made.iou is None else f"{made.iou[k]:.3f}",
+        )
+        for k, head in enumerate(made.heads[:MOST])
+    ]  # fmt: skip
+    results.print(table(("head", "", "selection frequency", "IoU with the true mask"), rows))
+    how = {"both": f"sum >= {tau:.3f} and least entropy", "sum": "largest sum", "entropy": "least entropy"}
+    results.print(
+        f"found on {made.data}: {search.draws} draws of {search.samples} out of {made.pool} cases, in each of which "
+        f"{search.best} heads count ({how[search.criteria]}; tau: {search.tau}{', of each case' * search.each})",
+        soft_wrap=True,
+    )
+    if made.rho is not None:
+        results.print(f"Spearman's correlation of frequency and IoU over {len(made.heads)} heads: {made.rho:+.2f}")
+    for warning in made.warnings:
+        results.print(f"warning: {warning}", soft_wrap=True)

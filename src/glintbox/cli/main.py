@@ -9,7 +9,9 @@ from typing import Any
 import typer
 
 from glintbox.cli import (
+    ablate,
     collect,
+    compare_heads,
     data,
     doctor,
     env,
@@ -17,8 +19,11 @@ from glintbox.cli import (
     find,
     ground,
     heads,
+    locate,
     models,
     parse,
+    refer,
+    reported,
     reproduce,
     scenes,
     train,
@@ -58,16 +63,25 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "ground": ground.ground,
+    "locate": locate.locate,
     "parse": parse.parse,
     "collect": collect.collect,
     "train": train.train,
     "evaluate": evaluate.evaluate,
+    "refer": refer.refer,
     "reproduce": reproduce.reproduce,
     "doctor": doctor.doctor,
     "models": models.models,
     "env": env.env,
 }
-HEADS: Mapping[str, Callable[..., None]] = {"calibrate": heads.calibrate, "find": find.find, "show": heads.show}
+HEADS: Mapping[str, Callable[..., None]] = {
+    "calibrate": heads.calibrate,
+    "find": find.find,
+    "show": heads.show,
+    "compare": compare_heads.compare,
+    "ablate": ablate.ablate,
+    "reported": reported.reported,
+}
 DATA: Mapping[str, Callable[..., None]] = {"counts": data.counts, "ids": data.ids}
 SCENES: Mapping[str, Callable[..., None]] = {"make": scenes.make, "sheet": scenes.sheet}
 
