@@ -85,7 +85,7 @@ def test_ignored_pixels_count_neither_way() -> None:
 def test_a_result_or_mask_of_something_else_is_refused() -> None:
     with pytest.raises(BadInput, match="expected a result of case 0, got one of 1"):
         judge_refer(expression(), result("1", NEAR))
-    with pytest.raises(BadInput, match=r"masks of a picture of \(100, 60\) px, got one of \(60, 100\)"):
+    with pytest.raises(BadInput, match=r"two masks of one picture, got \(60, 100\) and \(100, 60\) px"):
         judge_refer(
             expression(mask=rectangle(1, 1, 9, 9)), result("0", NEAR, rectangle(1, 1, 9, 9, size=Size(60, 100)))
         )

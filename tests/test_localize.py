@@ -171,6 +171,11 @@ def test_localization_heads_are_found_in_the_cache_and_beside_the_checkpoint(
     artifacts.save_heads(own, artifacts.cache_folder(own.setting) / artifacts.LOCALIZATION_FILE)
     assert localization_heads(LVLM.card, None, checkpoint=tmp_path) == own, "the user's own wins"
     assert localization_heads(LVLM.card, tmp_path / artifacts.LOCALIZATION_FILE, checkpoint=None) == head_map()
+    assert localization_heads(LVLM.card, tmp_path, checkpoint=None) == head_map(), "a folder, as heads find writes it"
+    with pytest.raises(
+        NoArtifact, match=r"map of localization heads at .*none\.json, found no file; .*by localization"
+    ):
+        localization_heads(LVLM.card, tmp_path / "none.json", checkpoint=None)
     with pytest.raises(NoArtifact, match="expected the localization heads of this model, got none; find some with"):
         required(None)
 

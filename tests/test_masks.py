@@ -126,11 +126,22 @@ def test_overlaps_are_those_of_coco(data: st.DataObject) -> None:
         assert mask_iou(encode(one), encode(other)) == pytest.approx(float(coco.iou(*[[t] for t in theirs], [0])[0, 0]))
 
 
+@few
+@given(st.data())
+def test_ignored_pixels_are_as_if_neither_mask_had_them(data: st.DataObject) -> None:
+    one = data.draw(MASKS)
+    other, ignore = (data.draw(arrays(bool, one.shape)) for _ in "ab")
+    found = overlap(encode(one), encode(other), ignore=encode(ignore))
+    assert found == overlap(encode(one & ~ignore), encode(other & ~ignore))
+
+
 def test_two_empty_masks_agree_and_masks_of_two_pictures_are_refused() -> None:
     empty = encode(np.zeros((5, 9), dtype=bool))
     assert mask_iou(empty, empty) == 1
     with pytest.raises(BadInput, match=r"expected two masks of one picture, got \(9, 5\) and \(5, 9\) px"):
         overlap(empty, encode(np.zeros((9, 5), dtype=bool)))
+    with pytest.raises(BadInput, match=r"expected two masks of one picture, got \(9, 5\) and \(5, 9\) px"):
+        overlap(empty, empty, ignore=encode(np.zeros((9, 5), dtype=bool)))
 
 
 def test_the_tight_box_of_a_mask() -> None:

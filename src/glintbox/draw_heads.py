@@ -94,7 +94,7 @@ def maps_figure(rows: Sequence[Looked]) -> Figure:
         grid = figure.subplots(len(rows), cols, squeeze=False, gridspec_kw=dict(height_ratios=heights))
         for panels, one in zip(grid, rows, strict=True):
             picture(panels[0], one.image.convert("RGB"))
-            heading(panels[0], one.case.sample.query, points=6, letters=28)
+            heading(panels[0], one.case.sample.query, points=6, letters=25)
             for axes, (words, shares) in zip(panels[1:], one.maps, strict=True):
                 attended(axes, one.image, one.case.grid, shares)
                 heading(axes, words, points=5.5, letters=30)

@@ -16,7 +16,7 @@ from glintbox.boxes import Box, Size
 from glintbox.datasets.referred import Referred
 from glintbox.errors import BadInput
 from glintbox.evaluate import ALL, HIT, SEED, SIZES
-from glintbox.masks import decode, encode
+from glintbox.masks import encode, overlap
 from glintbox.metrics import (
     Interval,
     Overlap,
@@ -140,32 +140,23 @@ def judge_refer(case: Referred, found: Grounding, category: Sequence[ScoredBox] 
         needs_more=case.needs_more,
         iou=best_iou([one.box for one in first], sample.truth),
         missing=not first,
-        mask=_overlap(mask_of(first[0], sample.size) if first else None, sample.mask, case.ignore),
+        mask=overlap(mask_of(first, sample.size), sample.mask, ignore=case.ignore) if sample.mask else None,
         category=None if category is None else best_iou([one.box for one in category[:1]], sample.truth),
     )
 
 
-def mask_of(found: ScoredBox, size: Size) -> Rle:
-    """The mask of a result, or where it has none its box, filled: the pixels whose middles lie in it."""
-    return found.mask or filled(found.box, size)
+def mask_of(found: Sequence[ScoredBox], size: Size) -> Rle:
+    """The mask of the first box, or where it has none the box, filled; without a box an empty one."""
+    if not found:
+        return Rle(size, (size.width * size.height,))
+    return found[0].mask or filled(found[0].box, size)
 
 
 def filled(box: Box, size: Size) -> Rle:
-    """A box as the mask of a picture."""
+    """A box as the mask of a picture: the pixels whose middles lie in it."""
     across, down = np.arange(size.width) + 0.5, np.arange(size.height) + 0.5
     inside = ((down >= box.y1) & (down < box.y2))[:, None] & (across >= box.x1) & (across < box.x2)
     return encode(inside)
-
-
-def _overlap(found: Rle | None, true: Rle | None, ignore: Rle | None) -> Overlap | None:
-    """Pixels that both have and that one or both have, ignored ones aside; nothing found is an empty mask."""
-    if true is None:
-        return None
-    if odd := [mask.size for mask in (found, ignore) if mask is not None and mask.size != true.size]:
-        raise BadInput(f"expected masks of a picture of {tuple(true.size)} px, got one of {tuple(odd[0])}")
-    one, other = decode(true), np.zeros(1, dtype=bool) if found is None else decode(found)
-    counts = True if ignore is None else ~decode(ignore)
-    return Overlap(int((one & other & counts).sum()), int(((one | other) & counts).sum()))
 
 
 def evaluate_refer(methods: Sequence[ReferMethod], *, about: Mapping[str, str]) -> ReferEvaluation:

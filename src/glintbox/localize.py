@@ -15,7 +15,7 @@ from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor
 
-from glintbox.artifacts import LOCALIZATION_FILE, find, load_heads, require_equal, require_places
+from glintbox.artifacts import LOCALIZATION_FILE, find, read_record, require_equal, require_places
 from glintbox.assembly import Assembly, Localized, assemble
 from glintbox.boxes import Size
 from glintbox.errors import BadContract, BadInput, NoArtifact
@@ -151,7 +151,8 @@ def fit_localization(card: ModelCard, headmap: HeadMap) -> None:
 def localization_heads(
     card: ModelCard, given: str | Path | HeadMap | None, *, checkpoint: Path | None
 ) -> HeadMap | None:
-    """The localization heads that are given, or their file; None looks in the user's cache, then beside the checkpoint.
+    """The localization heads that are given, their file or its folder; None looks in the user's cache, then beside the
+    checkpoint.
 
     Raises:
         NoArtifact, BadInput: the file is missing, or is no head map for the text.
@@ -159,10 +160,16 @@ def localization_heads(
     """
     setting = card.setting(prompt=EXPRESSION, view=Watch().view, moment=Watch().moment)
     found = given or find(LOCALIZATION_FILE, setting=setting, checkpoint=checkpoint)
-    headmap = load_heads(Path(found)) if isinstance(found, str | Path) else found
+    headmap = _read(Path(found)) if isinstance(found, str | Path) else found
     if headmap is not None:
         fit_localization(card, headmap)
     return headmap
+
+
+def _read(path: Path) -> HeadMap:
+    file = path / LOCALIZATION_FILE if path.is_dir() else path
+    hint = "find some with: glintbox heads find DATASET --by localization"
+    return read_record(HeadMap, file, what="a map of localization heads", hint=hint)
 
 
 def required(headmap: HeadMap | None) -> HeadMap:

@@ -45,16 +45,18 @@ def area(rle: Rle) -> int:
     return sum(rle.counts[1::2])
 
 
-def overlap(a: Rle, b: Rle) -> Overlap:
-    """Pixels that two masks share, and that one or both have.
+def overlap(a: Rle, b: Rle, *, ignore: Rle | None = None) -> Overlap:
+    """Pixels that two masks share, and that one or both have; those of `ignore` count neither way.
 
     Raises:
         BadInput: masks of pictures of two sizes.
     """
-    if a.size != b.size:
-        raise BadInput(f"expected two masks of one picture, got {tuple(a.size)} and {tuple(b.size)} px")
+    masks = [mask for mask in (a, b, ignore) if mask is not None]
+    if odd := [mask.size for mask in masks if mask.size != a.size]:
+        raise BadInput(f"expected two masks of one picture, got {tuple(a.size)} and {tuple(odd[0])} px")
     one, other = decode(a), decode(b)
-    return Overlap(int((one & other).sum()), int((one | other).sum()))
+    counts = True if ignore is None else ~decode(ignore)
+    return Overlap(int((one & other & counts).sum()), int(((one | other) & counts).sum()))
 
 
 def mask_iou(a: Rle, b: Rle) -> float:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from glintbox.ablations import Outcome
 from glintbox.cells import signed, table, within
-from glintbox.datasets.cases import SIZES
 
 SIZE_NAMES = {"any": "all", "small": "0.1-1 %", "medium": "1-5 %", "large": "over 5 %"}
 """Share of the picture that the true box takes."""
@@ -77,8 +76,7 @@ def ablation_table(found: Sequence[Outcome]) -> str:
     """One ablation: a row per way, its heads, its accuracy by size of target, and the paper's numbers if it has any."""
     what = found[0].what
     reported = REPORTED.get(what, Reported((), {}))
-    sizes = [size for size in SIZES if any(one.size == size for one in found)]
-    sizes.sort(key=list(SIZE_NAMES).index)
+    sizes = [size for size in SIZE_NAMES if any(one.size == size for one in found)]
     counts = {size: next(one.n for one in found if one.size == size) for size in sizes}
     heading = [
         what,

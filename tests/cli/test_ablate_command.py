@@ -56,7 +56,9 @@ def test_all_ablations_are_one_word_and_too_few_cases_are_told(found: Path, judg
 def test_what_cannot_be_judged_is_refused(found: Path, judged: Path, tmp_path: Path) -> None:
     bare = kept(tmp_path / "bare", range(3), replace(CARD, maps=False)).folder
     other = kept(tmp_path / "other", range(3), replace(CARD, setting=replace(SETTING, model="another"))).folder
+    by_mass = kept(tmp_path / "mass", range(3), replace(CARD, weight="mass")).folder
     for words, message in (
+        (("k", found, by_mass), "of one spatial entropy, got area above 1 x mean + 0 and mass above 1 x mean + 0"),
         (("sigme", found, judged), "unknown ablation 'sigme'"),
         (("k", found, bare), "expected the maps of case 000-0"),
         (("k", found, other), "model: made under 'tiny', here 'another'"),

@@ -67,6 +67,7 @@ def test_heads_are_found_kept_shown_and_drawn(data: Path, model: Path, tmp_path:
     assert selection.search == Search(samples=4, draws=2, k=2, tau=0)
     kept = TextStats(work)
     assert 4 <= len(kept) <= COUNT and kept.card.maps and kept[kept.ids[0]].maps is not None
+    assert "ΔH" not in made.stdout, "which heads of text have none of"
     assert "2 draws of 4 out of 8 cases, in each of which 10 heads count" in clean(made.stdout)
     names = ["criteria.png", "frequencies.png", "heads.png", "sums.png"]
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names
@@ -83,6 +84,8 @@ def test_without_a_place_they_become_the_models_own_and_nothing_is_read_twice(da
     assert run(*words(data, model, *FEW)).exit_code == 0
     shown = run("heads", "show", "--localization", "--model", str(model))
     assert shown.exit_code == 0, shown.stderr
+    strict = run(*words(data, model, *FEW, "--bottom", 0))
+    assert strict.exit_code == 2 and "expected at least 2 heads that look" in clean(strict.stderr), "0 is a bound too"
     again = run(*words(data, model, *FEW))
     assert again.exit_code == 0 and "cases are there already" in clean(again.stderr)
     [numbers] = (data.parent / "cache").rglob("*.jsonl")
@@ -124,6 +127,10 @@ def test_a_killed_search_goes_on_and_finds_the_same_heads(data: Path, model: Pat
     [
         (("--samples", 9), "expected at least the 9 cases of a draw, got 8; draw fewer with --samples"),
         (("--limit", 3, "--samples", 4), "of a draw, got 3"),
+        (("--samples", 0), "of at least 1, got 0, 5, 10 and 3"),
+        (("--k", 0), "of at least 1, got 1000, 5, 10 and 0"),
+        (("--limit", 0), "expected limit >= 1, got 0"),
+        (("--limit", -1), "expected limit >= 1, got -1"),
         (("--criteria", "bath"), "unknown criterion 'bath'. Did you mean 'both'"),
         (("--tau", "cord"), "unknown way to find tau 'cord'"),
         (("--tau", "24"), "expected tau as a share of attention"),

@@ -97,7 +97,7 @@ def test_masks_of_a_mask_model_take_the_place_of_tokens(model: Path, monkeypatch
         (["-e", " "], "expected a query"),
         (["-e", "a cup", "--k", "4"], "expected 1 <= k <= 3, the localization heads that are known, got 4"),
         (["-e", "a cup", "--kernel", "4"], "sigma >= 0 cells and an odd kernel >= 1, got 1.0 and 4"),
-        (["-e", "a cup", "--heads", "none.json"], "expected a head map at none.json"),
+        (["-e", "a cup", "--heads", "none.json"], "expected a map of localization heads at none.json"),
         (["-e", "a cup", "--heads", "coordinates.json"], "expected heads for text in the head map"),
         (
             ["-e", "a cup", "--heads", "other.json"],

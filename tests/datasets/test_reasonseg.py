@@ -110,6 +110,7 @@ def test_some_files_are_in_the_encoding_of_windows(val: Path) -> None:
         ([square("target", 1, 1, 9, 9)], {"text": "cup"}, "expected a list of instructions"),
         ([square("target", 1, 1, 9, 9)], {"text": [" "]}, "expected an expression"),
         ([square("target", 1, 1, 9, 9)], {"shapes": 4}, "expected a JSON of ReasonSeg in"),
+        ([{"label": "target", "points": [[1e999, 2]]}], {}, "OverflowError"),
         ([{"label": "target"}], {}, r"expected a JSON of ReasonSeg in .*KeyError: 'points'"),
     ],
 )

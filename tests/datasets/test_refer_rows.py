@@ -90,6 +90,7 @@ def test_what_rows_do_not_say_is_unknown(tmp_path: Path) -> None:
 def test_rows_with_splits_are_told_apart(tmp_path: Path) -> None:
     later = RAW | {"split": "val", "sentences": [{"sent": "her"}]}
     assert [one.query for one in read(tmp_path, RAW, later, split="val")] == ["her"]
+    assert [one.query for one in read(tmp_path, ROW, later, split="val")] == ["her"], "a row of no split is of none"
     with pytest.raises(BadInput, match=r"got 'test'; they have train, val"):
         read(tmp_path, RAW, later, split="test")
     with pytest.raises(BadInput, match="rows have no split, leave it out"):
@@ -102,6 +103,7 @@ def test_rows_with_splits_are_told_apart(tmp_path: Path) -> None:
         ({"caption": "cup"}, "expected the expressions of a box in row 0 of"),
         (ROW | {"solution": [5, 5, 5, 9]}, "box with an area inside its picture"),
         (ROW | {"solution": [1, 2, 3]}, "expected the expressions of a box in row 0"),
+        (ROW | {"width": float("inf")}, "OverflowError"),
         (ROW | {"width": None}, "expected the expressions of a box in row 0"),
         (ROW | {"normal_caption": None}, "texts are due"),
         (ROW | {"image": "lost.jpg"}, r"found no file for 1 of them: .*lost\.jpg"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 from pathlib import Path
@@ -114,6 +115,19 @@ def test_a_box_prompt_lands_where_the_picture_shows_it(kind: str, image: Size, l
     told: list[dict[str, Tensor]] = []
     sam_masks(picture(*image), [Box(100, 50, 300, 250)], model=drawing(tiny_sam(kind), told))
     assert told[0]["input_boxes"].flatten().tolist() == pytest.approx(lands)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_in_bfloat16_is_told_its_boxes_unrounded(kind: str) -> None:
+    sam, told = tiny_sam(kind), list[dict[str, Tensor]]()
+    half = sam._replace(model=copy.deepcopy(sam.model).to(torch.bfloat16))
+    for model in (drawing(sam, told), drawing(half, told)):
+        sam_masks(picture(*WIDE), BOXES[:1], model=model)
+    assert torch.equal(told[0]["input_boxes"], told[1]["input_boxes"])
+    by_box, by_both = (
+        sam_masks(picture(*WIDE), BOXES[:1], model=half, prompt=p, masks=rough(WIDE)[:1]) for p in ("box", "both")
+    )
+    assert by_box != by_both and by_box[0].size == WIDE
 
 
 @pytest.mark.parametrize("image", [WIDE, TALL], ids=["wide", "tall"])

@@ -77,6 +77,9 @@ def test_a_set_without_the_map_or_with_one_of_other_heads_is_refused() -> None:
         heads_overlap(HEADS).choose(a_set([TINY]))
     found = looking(a_set([TINY]), (1, 1))
     assert found.text_map is not None
+    fewer = replace(HEADS, heads={"text": (Head(2, 3),)})
+    with pytest.raises(BadInput, match="expected maps of L2H3 beside the candidates of 'a', got those of L2H0, L2H3;"):
+        heads_overlap(fewer).choose(found)
     other = replace(found, text_map=replace(found.text_map, setting=replace(TEXT, model="other")))
     with pytest.raises(SettingMismatch, match="this map of localization heads belongs to another setting"):
         heads_overlap(HEADS).choose(other)

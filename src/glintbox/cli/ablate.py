@@ -19,7 +19,7 @@ from glintbox.errors import BadInput
 from glintbox.finding import table
 from glintbox.records import Search
 from glintbox.tables_localization import ablation_table
-from glintbox.text_stats import TextStats
+from glintbox.text_stats import TextCard, TextStats
 
 EVERY = "all"
 
@@ -43,6 +43,7 @@ def ablate(
         require_matplotlib()
     chosen_on, kept = TextStats(found), TextStats(judged)
     artifacts.require_equal(chosen_on.card.setting, kept.card.setting, what=f"folder {found} of numbers")
+    _same_entropy(chosen_on.card, kept.card)
     _tell(chosen_on, kept, samples)
     search = Search(samples=min(samples, len(chosen_on)), draws=draws)
     numbers = table(chosen_on)
@@ -51,6 +52,15 @@ def ablate(
         results.print(f"## {name}\n\n{ablation_table(outcome)}", soft_wrap=True)
         if out:
             _write(out, name, outcome)
+
+
+def _same_entropy(*cards: TextCard) -> None:
+    """Greedy ways choose by the entropies of the second folder, fixed ones by those of the first."""
+    told = [f"{card.weight} above {card.factor:g} x mean + {card.floor:g}" for card in cards]
+    if len(set(told)) > 1:
+        raise BadInput(
+            f"expected two folders of one spatial entropy, got {' and '.join(told)}; collect both with one --entropy"
+        )
 
 
 def _tell(found: TextStats, judged: TextStats, samples: int) -> None:

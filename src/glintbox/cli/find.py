@@ -81,9 +81,8 @@ def find(
     Find heads in collected answers, by IoU labels or in the layers that a regressor looks at; or, by localization, the
     heads that look at what an expression means (options from --images to --dtype). Stopped, it goes on where it was.
     """
-    given = {
-        name: value for name, value in locals().items() if name in find_text.OPTIONS and value not in (None, False)
-    }
+    own = {name: value for name, value in locals().items() if name in find_text.OPTIONS}
+    given = {name: value for name, value in own.items() if value is not None and value is not False}  # 0 is given too
     if by == LOCALIZATION:
         _refuse({"regressor": regressor, "universe": universe, "n": n}, by)
         return find_text.find_text(find_text.wanted(data, given, device=device, dtype=dtype, out=out))

@@ -93,6 +93,8 @@ def wanted(dataset: str, given: Mapping[str, Any], *, device: str, dtype: str, o
     rules = {name: given[name] for name in ("samples", "draws", "k", "bottom") if name in given}
     if (criteria := given.get("criteria", "both")) not in CRITERIA:
         raise UnknownName("criterion", criteria, CRITERIA)
+    if (limit := given.get("limit")) is not None and limit < 1:
+        raise BadInput(f"expected limit >= 1, got {limit}")
     search = Search(criteria=criteria, tau=_tau(given.get("tau", "chord")), each="own_tau" in given, **rules)
     rest = {name: given[name] for name in TextWanted._fields if name in given}
     return TextWanted(dataset, search, device=device, dtype=dtype, out=out, **rest)

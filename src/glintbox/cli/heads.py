@@ -175,10 +175,10 @@ def print_heads(found: HeadMap) -> None:
     """The heads of each place, what they were found on, and whether choosing by them pays there."""
     made = found.calibration
     rows = [
-        (place, ", ".join(map(str, heads)), ", ".join(f"{v:.3f}" for v in made.delta[place]) if made else "-")
+        (place, ", ".join(map(str, heads)), *([", ".join(f"{v:.3f}" for v in made.delta[place])] if made else []))
         for place, heads in found.heads.items()
     ]
-    results.print(table(("read at", "heads", "ΔH (nats)"), rows))
+    results.print(table(("read at", "heads", "ΔH (nats)")[: 3 if made else 2], rows))
     if made:
         groups = f"{made.high} boxes of IoU > {made.tau_high}, {made.low} of 0 < IoU <= {made.tau_low}"
         results.print(f"calibrated on {made.data}: {groups}", soft_wrap=True)

@@ -25,7 +25,10 @@ from glintbox.records import Grounding, Head, Setting
 Expression = Annotated[
     str | None, typer.Option("--expression", "-e", help="What to find; lines of a list may name their own query.")
 ]
-Heads = Annotated[Path | None, typer.Option(help="Localization heads (default: the model's own, if it has any).")]
+Heads = Annotated[
+    Path | None,
+    typer.Option(help="Localization heads, a file or its folder (default: the model's own, if it has any)."),
+]
 Largest = Annotated[
     Literal["hull", "cells", "all"],
     typer.Option(help="The part with the largest convex hull, of most cells, or all that is above the mean."),

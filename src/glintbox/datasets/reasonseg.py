@@ -112,7 +112,7 @@ def _read(content: Any, path: Path) -> tuple[list[str], list[Shape], bool]:
         texts = [str(text) for text in content["text"]]
         shapes = [_shape(one) for one in content["shapes"] if one["label"].lower() != "flag"]
         long = bool(content["is_sentence"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput(
             f"expected a JSON of ReasonSeg in {path} (text, is_sentence, shapes with label and points), "
             f"got {type(error).__name__}: {error}"

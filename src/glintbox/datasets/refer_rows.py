@@ -64,7 +64,7 @@ def spoken(rows: Sequence[Row], images: Path, *, split: str | None, where: str) 
         known = ", ".join(sorted(str(one) for one in splits - {None})) or "none: rows have no split, leave it out"
         raise BadInput(f"expected a split that rows of {where} have, got {split!r}; they have {known}")
     for number, row in enumerate(rows):
-        if split is None or row["split"] == split:
+        if split is None or row.get("split") == split:
             yield from _spoken(row, pictures, f"row {number} of {where}", number)
 
 
@@ -73,7 +73,7 @@ def _spoken(row: Row, pictures: Pictures, place: str, number: int) -> Iterator[S
         file, texts, make = _form(row)(row, place)
         if not texts or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"texts are due, there are {texts!r}")
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise BadInput(
             f"expected the expressions of a box in {place} (solution, normal_caption, image, width, height; or "
             f"raw_anns, raw_image_info, sentences; or bbox, answer, file_name), got {type(error).__name__}: {error}"

@@ -115,7 +115,7 @@ def annotations_of(dataset: str, *, split: str | None, default_split: str = "val
         raise BadInput("expected data that lies on disk, got scenes, which have no end; make a folder of them first")
     path = _file(dataset, split, default_split)
     content = read_coco(path)
-    scenes = is_scenes(dataset)
+    scenes = _is_scenes(dataset)
     if scenes and content.split is None:
         raise BadInput(f"expected a folder of `glintbox scenes make`, got other annotations in {path}; name that file")
     if scenes or not home(dataset):
@@ -126,7 +126,7 @@ def annotations_of(dataset: str, *, split: str | None, default_split: str = "val
     return content
 
 
-def is_scenes(dataset: str) -> bool:
+def _is_scenes(dataset: str) -> bool:
     """Whether a dataset is a folder of `glintbox scenes make`, by its annotation file."""
     folder = home(dataset)
     return folder is not None and (folder / ANNOTATIONS).is_file()
@@ -151,7 +151,7 @@ def _pictures(where: Where) -> Path:
     folder, path = home(dataset), _file(dataset, split, default_split)
     if folder:
         refuse_images(images, f"the pictures lie in {folder} as well")
-        scenes = is_scenes(dataset)
+        scenes = _is_scenes(dataset)
         return folder / PICTURES if scenes else picture_folder(folder, split, purpose=default_split)
     if images is None:
         raise BadInput(f"expected --images DIR, the folder of the pictures of {path}, got none; add it")
@@ -173,7 +173,7 @@ def data_name(dataset: str, *, split: str | None, default_split: str = "validati
     path = _file(dataset, split, default_split)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"{Path(dataset).stem if is_scenes(dataset) else path.stem}-{digest[:8]}"
+    return f"{Path(dataset).stem if _is_scenes(dataset) else path.stem}-{digest[:8]}"
 
 
 def _drawn(split: str, rule: Rule, size: str, ids: Sequence[str] | None, tick: Tick) -> Iterator[Sample]:

@@ -123,12 +123,11 @@ def sam_masks(
     for number, box in enumerate(boxes):
         told: dict[str, Tensor] = {}
         if prompt != "mask":
-            told["input_boxes"] = _box_prompt(box, size, shown)
+            told["input_boxes"] = _box_prompt(box, size, shown).to(weights.device)
         if prompt != "box":
             low = Size(*(4 * side for side in reversed(weights.prompt_encoder.image_embedding_size)))
-            told["input_masks"] = _mask_prompt(masks[number], shown, low)
-        inputs = {name: value.to(weights.device, weights.dtype) for name, value in told.items()}
-        output = weights(image_embeddings=embedded, multimask_output=False, **inputs)
+            told["input_masks"] = _mask_prompt(masks[number], shown, low).to(weights.device, weights.dtype)
+        output = weights(image_embeddings=embedded, multimask_output=False, **told)
         found.append(_in_picture(output.pred_masks[0, 0, :1].float(), size, shown))
     return found
 
@@ -156,7 +155,7 @@ def _shown(sam: Sam, image: Image) -> Shown:
 
 
 def _box_prompt(box: Box, image: Size, shown: Shown) -> Float[Tensor, "1 1 xyxy=4"]:
-    """A box in pixels of the canvas."""
+    """A box in pixels of the canvas, float32 whatever the model's dtype: bfloat16 rounds 1000 px to four of them."""
     step_x, step_y = shown.size.width / image.width, shown.size.height / image.height
     x1, y1, x2, y2 = box
     return torch.tensor([[[x1 * step_x, y1 * step_y, x2 * step_x, y2 * step_y]]])

@@ -48,6 +48,12 @@ def overlap_score(headmap: HeadMap, *, assembly: Assembly = Assembly()) -> Score
                 "selector heads-overlap, or add them with glintbox.localize.with_text_map"
             )
         require_equal(headmap.setting, looked.setting, what="map of localization heads")
+        if looked.heads != headmap.heads["text"]:
+            wanted, there = (", ".join(map(str, heads)) for heads in (headmap.heads["text"], looked.heads))
+            raise BadInput(
+                f"expected maps of {wanted} beside the candidates of {found.id!r}, got those of {there}; take the "
+                "localization heads that were read, or read again with glintbox.localize.with_text_map"
+            )
         region = assemble(looked.values, looked.grid, assembly, image=found.image)
         ordered = in_order(found)
         overlaps = [_iou(found.candidates[i].box, region.mask, looked.grid) if region else 0.0 for i in ordered]
