@@ -48,6 +48,11 @@ class Subject:
     def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[Answered]:
         return decode.answer(self.decoder, prompts, sampling, watch)
 
+    def answer_together(
+        self, prompts: Iterable[Prompt], samplings: Sequence[Sampling], watch: Watch | None
+    ) -> Iterator[tuple[Answered, ...]]:
+        return decode.answer_together(self.decoder, prompts, samplings, watch)
+
     def replay(self, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None) -> Iterator[Answered]:
         return decode.replay(self.decoder, told, watch)
 

@@ -52,6 +52,11 @@ class RandomLVLM:
     def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[Answered]:
         return decode.answer(self._decoder, prompts, sampling, watch)
 
+    def answer_together(
+        self, prompts: Iterable[Prompt], samplings: Sequence[Sampling], watch: Watch | None
+    ) -> Iterator[tuple[Answered, ...]]:
+        return decode.answer_together(self._decoder, prompts, samplings, watch)
+
     def replay(self, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None) -> Iterator[Answered]:
         return decode.replay(self._decoder, told, watch)
 

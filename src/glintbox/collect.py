@@ -13,7 +13,7 @@ from torch import Tensor
 from glintbox.boxes import Size
 from glintbox.errors import BadInput, UnknownName
 from glintbox.images import open_image
-from glintbox.lvlm.api import LVLM, Answered, ModelCard
+from glintbox.lvlm.api import LVLM, Answered, ModelCard, Prompt
 from glintbox.maps import entropy, image_share
 from glintbox.parsing import read_response
 from glintbox.records import (
@@ -41,28 +41,44 @@ Tick = Callable[[], None]
 """Called once per case."""
 
 
-def fill(lvlm: LVLM, samples: Sequence[Sample], writer: StoreWriter, *, tick: Tick) -> None:
+def fill(lvlm: LVLM, samples: Sequence[Sample], *writers: StoreWriter, tick: Tick) -> None:
     """Answer those of the cases that a store lacks, and keep each at once; another start does only the rest.
+
+    Stores that differ in their sampling alone are filled together: the picture is read once, all answers to a case are
+    drawn in one decoding, also those that some of the stores have already.
 
     What is missing is decided here: what another process adds to the store meanwhile may be drawn twice, and is the
     same. `tick` is called for each case that is there, and when one has been drawn.
 
     Raises:
-        BadInput: a picture of another size than annotated, or a disk that is full.
+        BadInput: stores of other settings or heads; a picture of another size than annotated, or a disk that is full.
         UnreadableImage, OutOfMemory: a picture cannot be opened or does not fit.
     """
-    card = writer.card
-    missing = [sample for sample in samples if sample.id not in writer.done]
+    card = writers[0].card
+    if any((other.card.setting, other.card.heads) != (card.setting, card.heads) for other in writers):
+        raise BadInput("expected stores of one setting and the same heads to fill together; fill them apart")
+    missing = [sample for sample in samples if any(sample.id not in writer.done for writer in writers)]
     for _ in range(len(samples) - len(missing)):
         tick()
     watch = Watch(view=card.setting.view, moment=card.setting.moment)
     prompts = (lvlm.prompt(opened(s), s.query, id=s.id, text=card.setting.prompt) for s in missing)
-    for sample, answered in zip(missing, lvlm.answer(prompts, card.sampling, watch), strict=True):
-        found = candidate_set(
-            answered, lvlm.card, sampling=card.sampling, setting=card.setting, watch=watch, keep=card.heads
-        )
-        writer.add(sample, found)
+    samplings = [writer.card.sampling for writer in writers]
+    for sample, together in zip(missing, _answers(lvlm, prompts, samplings, watch), strict=True):
+        for writer, sampling, answered in zip(writers, samplings, together, strict=True):
+            if sample.id not in writer.done:
+                found = candidate_set(
+                    answered, lvlm.card, sampling=sampling, setting=card.setting, watch=watch, keep=card.heads
+                )
+                writer.add(sample, found)
         tick()
+
+
+def _answers(
+    lvlm: LVLM, prompts: Iterator[Prompt], samplings: Sequence[Sampling], watch: Watch
+) -> Iterator[tuple[Answered, ...]]:
+    if len(samplings) > 1:
+        return lvlm.answer_together(prompts, samplings, watch)
+    return ((answered,) for answered in lvlm.answer(prompts, samplings[0], watch))
 
 
 def opened(sample: Sample) -> Image:

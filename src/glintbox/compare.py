@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -103,7 +104,7 @@ class Plan:
 
     def steps(self, cases: int) -> int:
         """How often `collect` ticks."""
-        return cases * (len(self.samplings) * self.writes + bool(self.asks) + bool(self.looks))
+        return cases * (self.writes + bool(self.asks) + bool(self.looks))
 
 
 def share_of(samples: Sequence[T], shard: str) -> Sequence[T]:
@@ -123,9 +124,10 @@ def collect(lvlm: LVLM, samples: Sequence[Sample], plan: Plan, *, tick: Tick) ->
     """Draw and keep what is missing of the answers to some cases; errors as in `compare`."""
     if plan.looks:
         look(lvlm, samples, plan.looks, data=plan.data, work=plan.apart, tick=tick)
-    for sampling in plan.samplings if plan.writes else ():
-        with StoreWriter(plan.folder(sampling), plan.card(sampling)) as writer:
-            fill(lvlm, samples, writer, tick=tick)
+    if plan.writes:
+        with ExitStack() as stack:
+            writers = [stack.enter_context(StoreWriter(plan.folder(one), plan.card(one))) for one in plan.samplings]
+            fill(lvlm, samples, *writers, tick=tick)
     _rivals(lvlm, samples, plan, tick)
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from glintbox.cli import reproduce
 from glintbox.cli.main import app
 from glintbox.lvlm.hf import HuggingFaceLVLM
+from glintbox.lvlm.scripted import ScriptedLVLM
 from glintbox.reproduce.catalogue import ALL, CATALOGUE, names
 from glintbox.reproduce.plan import Data
 from tests.lvlm.tiny import tiny_checkpoint
@@ -59,6 +60,7 @@ def test_all_pages_of_a_real_class(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: str
 ) -> None:
     monkeypatch.setattr(HuggingFaceLVLM, "answer", answer_near(folder))
+    monkeypatch.setattr(HuggingFaceLVLM, "answer_together", ScriptedLVLM.answer_together)
     model = tiny_checkpoint(tmp_path / "model", model_type, layers=2, heads=4, kv_heads=2)
     done = run(ALL, folder, tmp_path, "--model", str(model))
     assert done.exit_code == 0, done.output

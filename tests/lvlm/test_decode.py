@@ -10,7 +10,7 @@ import torch
 from glintbox.errors import BadContract, BadInput, Closed, OutOfMemory, UnknownName
 from glintbox.lvlm import reading
 from glintbox.lvlm.api import Answered
-from glintbox.lvlm.decode import answer, replay
+from glintbox.lvlm.decode import answer, answer_together, replay
 from glintbox.lvlm.tap import Tap
 from glintbox.records import Head, Sampling, Site, Watch
 from tests.lvlm.asked import (
@@ -89,6 +89,36 @@ def test_draws_do_not_depend_on_how_many_others_are_drawn(model_type):
     drawn = {n: ids_of(only(answer(decoder, [prompt], replace(sampling, n=n), None)))[1:] for n in (1, 10, 30)}
     assert drawn[1] == drawn[30][:1] and drawn[10] == drawn[30][:10]
     assert len(set(drawn[30])) > 15
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_samplings_that_are_drawn_together_write_what_each_writes_alone(model_type):
+    decoder, prompt = decoder_of(model_type, eos=EOS), asked(model_type)
+    low = Sampling(n=3, temperature=0.3, top_p=0.95, max_new_tokens=8, greedy_too=False)
+    samplings = (low, replace(low, n=5, temperature=1.5), replace(low, n=2, seed=3, greedy_too=True))
+    both = answer_together(decoder, [prompt], samplings, Watch())
+    together = next(both)
+    for sampling, part in zip(samplings, together, strict=True):
+        alone = answer(decoder, [prompt], sampling, Watch())
+        whole = only(alone)
+        assert ids_of(part) == ids_of(whole)
+        assert [r.source for r in part.responses] == ["greedy"] * sampling.greedy_too + ["sampled"] * sampling.n
+        sites = all_sites(part)
+        assert torch.allclose(part.read(sites, Watch()), whole.read(sites, Watch()), atol=1e-6)
+        for strange in (Site(len(part.responses), 0), Site(-2, 0)):
+            with pytest.raises(BadInput, match=f"expected a token of responses 0..{len(part.responses) - 1}"):
+                part.read([strange], Watch())
+    assert next(both, None) is None
+    with pytest.raises(Closed, match="read what you need before asking for the next"):
+        together[0].read([], Watch())
+
+
+def test_samplings_of_other_lengths_are_drawn_apart():
+    decoder, prompt = decoder_of("llava"), asked("llava")
+    with pytest.raises(BadInput, match=r"expected samplings of one max_new_tokens .* got \[6, 7\]; draw them apart"):
+        next(answer_together(decoder, [prompt], (FREE, replace(FREE, max_new_tokens=7)), None))
+    with pytest.raises(BadInput, match=r"got \[\]"):
+        next(answer_together(decoder, [prompt], (), None))
 
 
 def test_draws_do_not_depend_on_greedy_beside_them_or_on_the_order_of_prompts():

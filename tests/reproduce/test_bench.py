@@ -21,7 +21,8 @@ def test_answers_are_drawn_once_and_found_without_the_model(folder: Path, tmp_pa
     lvlm = Canned(folder)
     first = bench(folder, tmp_path, load=lambda: lvlm)
     store = first.store(NEED)
-    assert len(store) == lvlm.asked == 3 and first.store(NEED) is store
+    assert len(store) == 3 and lvlm.asked == 3 * 3 and first.store(NEED) is store
+    assert len(first.store(NEED._replace(temperature=0.5))) == 3 and lvlm.asked == 3 * 3  # drawn with the others
     assert store.card.heads == lvlm.card.all_heads() and store.card.sampling.greedy_too
     again = bench(folder, tmp_path, load=refuse)
     assert again.store(NEED).ids == store.ids
@@ -31,11 +32,11 @@ def test_answers_are_drawn_once_and_found_without_the_model(folder: Path, tmp_pa
 def test_shards_fill_one_folder(folder: Path, tmp_path: Path) -> None:
     lvlm = Canned(folder)
     for shard, asked in (("1/2", 1), ("2/2", 3), ("2/2", 3)):
-        bench(folder, tmp_path, load=lambda: lvlm).collect(NEED, shard=shard)
+        bench(folder, tmp_path, load=lambda: lvlm).collect([NEED], shard=shard)
         assert lvlm.asked == asked
-    assert len(bench(folder, tmp_path, load=refuse).store(NEED)) == 3
+    assert len(bench(folder, tmp_path, load=lambda: lvlm).store(NEED)) == 3
     with pytest.raises(BadInput, match="expected a shard like 1/2"):
-        bench(folder, tmp_path, load=refuse).collect(NEED, shard="3/2")
+        bench(folder, tmp_path, load=refuse).collect([NEED], shard="3/2")
 
 
 def test_another_moment_and_what_is_learned_from_have_cards_of_their_own(folder: Path, tmp_path: Path) -> None:

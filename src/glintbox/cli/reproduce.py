@@ -63,9 +63,9 @@ def reproduce(
     share_of((), shard or "1/1")  # refuse a wrong one before anything is drawn
     pages = names(what, data)
     bench = _bench(model, data, amounts=QUICK if quick else FULL, work=work, device=device, dtype=dtype, memory=memory)
-    for need in all_needs(pages, bench.amounts):
-        with _timed(f"answers of {need.part}, T {need.temperature:g}"):
-            bench.collect(need, shard=shard)
+    for needed in all_needs(pages, bench.amounts):
+        with _timed(f"answers of {needed[0].part}"):
+            bench.collect(needed, shard=shard)
     for part in parts_of(bench) if RIVALS in pages else ():
         with _timed(f"rivals on {part}"):
             bench.rivals(part, usable(bench, part)[0], shard=shard)

@@ -128,6 +128,12 @@ class LVLM(Protocol):
         """Write greedy (first, if `sampling.greedy_too`) and N sampled answers per prompt, in the prompts' order."""
         ...
 
+    def answer_together(
+        self, prompts: Iterable[Prompt], samplings: Sequence[Sampling], watch: Watch | None
+    ) -> Iterator[tuple[Answered, ...]]:
+        """As `answer` for several samplings, one `Answered` each per prompt, all open until it advances."""
+        ...
+
     def replay(self, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None) -> Iterator[Answered]:
         """As `answer`, for answers that exist already; `read` gives what live reading would have given."""
         ...

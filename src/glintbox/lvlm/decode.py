@@ -19,9 +19,9 @@ from transformers.cache_utils import Cache
 from glintbox.errors import BadInput, OutOfMemory
 from glintbox.lvlm import seams
 from glintbox.lvlm.api import ModelCard, Prompt
-from glintbox.lvlm.packing import Writing, force, grow
+from glintbox.lvlm.packing import Draw, Writing, force, grow
 from glintbox.lvlm.prefill import Prefilled, prefill, shares
-from glintbox.lvlm.reading import Branches, PackedAnswered
+from glintbox.lvlm.reading import Branches, PackedAnswered, PartAnswered
 from glintbox.lvlm.tap import Tap, tapped
 from glintbox.records import Response, Sampling, Watch
 
@@ -70,11 +70,46 @@ def answer(
         OutOfMemory: a prompt does not fit, or not even one answer to it.
     """
 
+    return _answer(decoder, prompts, _draws((sampling,)), watch)
+
+
+def answer_together(
+    decoder: Decoder, prompts: Iterable[Prompt], samplings: Sequence[Sampling], watch: Watch | None
+) -> Iterator[tuple[PartAnswered, ...]]:
+    """As `answer` for several samplings at once: what each would have drawn alone, up to rounding, in one decoding.
+
+    One greedy answer serves all that ask for it.
+
+    Raises:
+        BadInput: no samplings, or some that differ in how long an answer may be; or as `answer`.
+        BadContract, OutOfMemory: as `answer`.
+    """
+    if len({sampling.max_new_tokens for sampling in samplings}) != 1:
+        longest = [sampling.max_new_tokens for sampling in samplings]
+        raise BadInput(f"expected samplings of one max_new_tokens to draw together, got {longest}; draw them apart")
+    drawn = _draws(samplings)
+    parts = [
+        [k for k, draw in enumerate(drawn) if (one.greedy_too if draw.number is None else draw.sampling == one)]
+        for one in samplings
+    ]
+    for whole in _answer(decoder, prompts, drawn, watch):
+        yield tuple(PartAnswered(whole, numbers) for numbers in parts)
+
+
+def _draws(samplings: Sequence[Sampling]) -> list[Draw]:
+    """Greedy first, if any asks for it; then the samples of each."""
+    greedy = [Draw(one, None) for one in samplings if one.greedy_too]
+    return greedy[:1] + [Draw(one, number) for one in samplings for number in range(one.n)]
+
+
+def _answer(
+    decoder: Decoder, prompts: Iterable[Prompt], drawn: Sequence[Draw], watch: Watch | None
+) -> Iterator[PackedAnswered]:
     def write(start: Prefilled, layers: tuple[int, ...]) -> Told:
         last_too = watch is not None and watch.moment == "predicted"
-        return _write(decoder, start, sampling, layers, last_too=last_too)
+        return _write(decoder, start, drawn, layers, last_too=last_too)
 
-    return _each(decoder, ((prompt, write) for prompt in prompts), watch, answers=sampling.n + sampling.greedy_too)
+    return _each(decoder, ((prompt, write) for prompt in prompts), watch, answers=len(drawn))
 
 
 def replay(
@@ -142,22 +177,23 @@ def _layers(card: ModelCard, watch: Watch | None) -> tuple[int, ...]:
     return tuple(sorted({head.layer for head in heads}))
 
 
-def _write(decoder: Decoder, start: Prefilled, sampling: Sampling, layers: tuple[int, ...], *, last_too: bool) -> Told:
+def _write(
+    decoder: Decoder, start: Prefilled, drawn: Sequence[Draw], layers: tuple[int, ...], *, last_too: bool
+) -> Told:
     """All answers, together if memory allows, else in halves, quarters, … or one by one."""
-    drawn = [*([None] if sampling.greedy_too else []), *range(sampling.n)]
-    together = len(drawn)
+    together, limit = len(drawn), drawn[0].sampling.max_new_tokens
     rows: dict[int, Writing] = {}
     grown: list[Branches] = []
     while len(rows) < len(drawn):
         some = dict(list(enumerate(drawn))[len(rows) : len(rows) + together])
         branches = Branches(Tap(layers) if layers else None)
         try:
-            rows |= grow(decoder.model, start, branches, some, sampling=sampling, eos=decoder.eos, last_too=last_too)
+            rows |= grow(decoder.model, start, branches, some, limit=limit, eos=decoder.eos, last_too=last_too)
         except RuntimeError as error:
             if not seams.ran_out(error):
                 raise
             if together == 1:
-                raise OutOfMemory(_too_much(decoder, start.prompt, len(drawn), start.cache, sampling)) from error
+                raise OutOfMemory(_too_much(decoder, start.prompt, len(drawn), start.cache, limit)) from error
             together = (together + 1) // 2
             logger.warning("memory ran out at prompt %s; drawing %d answers at a time", start.prompt.id, together)
             seams.cut(start.cache, start.length)
@@ -173,20 +209,18 @@ def _write(decoder: Decoder, start: Prefilled, sampling: Sampling, layers: tuple
 
 def _response(decoder: Decoder, row: Writing) -> Response:
     text, spans = decoder.spans(row.ids)
-    source: Literal["greedy", "sampled"] = "greedy" if row.drawn is None else "sampled"
+    source: Literal["greedy", "sampled"] = "greedy" if row.drawn.number is None else "sampled"
     ended: Literal["stop", "length"] = "stop" if row.stopped else "length"
     return Response(text, source, ended, tuple(row.ids), spans, tuple(row.entropy))
 
 
-def _too_much(
-    decoder: Decoder, prompt: Prompt, answers: int, cache: Cache | None = None, sampling: Sampling | None = None
-) -> str:
+def _too_much(decoder: Decoder, prompt: Prompt, answers: int, cache: Cache | None = None, limit: int = 0) -> str:
     """What did not fit, and what would: an estimate from the memory that is free and what an answer's tokens take."""
     tokens = max((view.grid.cells for view in prompt.views.values()), default=0)
     size, device = prompt.image, decoder.model.device
     fits = 0
-    if cache is not None and sampling is not None:
-        free, each = seams.free_bytes(device), seams.bytes_per_token(cache) * sampling.max_new_tokens
+    if cache is not None:
+        free, each = seams.free_bytes(device), seams.bytes_per_token(cache) * limit
         fits = min(answers - 1, (free or 0) // (2 * max(1, each)))
     advice = (
         f"about n={fits} would fit"

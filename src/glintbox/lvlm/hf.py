@@ -51,6 +51,12 @@ class HuggingFaceLVLM:
         """Write greedy and N sampled answers per prompt; see `api.LVLM.answer`."""
         return decode.answer(self._decoder, prompts, sampling, watch)
 
+    def answer_together(
+        self, prompts: Iterable[Prompt], samplings: Sequence[Sampling], watch: Watch | None
+    ) -> Iterator[tuple[Answered, ...]]:
+        """Write the answers of several samplings in one decoding; see `api.LVLM.answer_together`."""
+        return decode.answer_together(self._decoder, prompts, samplings, watch)
+
     def replay(self, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None) -> Iterator[Answered]:
         """Read the attention of answers that exist already; see `api.LVLM.replay`."""
         return decode.replay(self._decoder, told, watch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,11 +22,18 @@ FORCED = 256
 """How many given tokens are fed at once; bounds the logits that are held."""
 
 
+class Draw(NamedTuple):
+    """How an answer is drawn; number: its number among the samples of that sampling, None = greedy."""
+
+    sampling: Sampling
+    number: int | None
+
+
 @dataclass(slots=True)
 class Writing:
-    """One answer as it grows; drawn: its number among the samples, None = greedy."""
+    """One answer as it grows."""
 
-    drawn: int | None
+    drawn: Draw
     ids: list[int] = field(default_factory=list)
     entropy: list[float] = field(default_factory=list)
     stopped: bool = False
@@ -53,27 +61,26 @@ def grow(
     model: PreTrainedModel,
     start: Prefilled,
     branches: Branches,
-    drawn: Mapping[int, int | None],
+    drawn: Mapping[int, Draw],
     *,
-    sampling: Sampling,
+    limit: int,
     eos: Collection[int],
     last_too: bool,
 ) -> dict[int, Writing]:
-    """Write the answers `drawn` (by their place among the responses) until each has stopped or is long enough.
+    """Write the answers `drawn` (by their place among the responses) until each has stopped or has `limit` tokens.
 
     last_too: also run the last token of answers that were cut, whose query no further token needs.
     """
-    rows = {response: Writing(number) for response, number in drawn.items()}
+    rows = {response: Writing(draw) for response, draw in drawn.items()}
     live = list(rows)
     logits = start.logits.expand(len(live), -1)
     name = f"{start.prompt.id}\0{start.prompt.query}"
-    for step in range(sampling.max_new_tokens):
+    for step in range(limit):
         if step:
             logits = feed(model, start, branches, [(r, step - 1, rows[r].ids[-1]) for r in live])
         entropy = _entropy(logits)
-        numbers = [rows[r].drawn for r in live]
-        noises = [None if n is None else noise(sampling.seed, name, n, step) for n in numbers]
-        for r, token, nats in zip(live, choose(logits, noises, sampling).tolist(), entropy, strict=True):
+        chosen = _choose(logits, [rows[r].drawn for r in live], name, step)
+        for r, token, nats in zip(live, chosen, entropy, strict=True):
             rows[r].stopped = token in eos
             if not rows[r].stopped:
                 rows[r].ids.append(token)
@@ -82,7 +89,7 @@ def grow(
         if not live:
             return rows
     if last_too:
-        feed(model, start, branches, [(r, sampling.max_new_tokens - 1, rows[r].ids[-1]) for r in live])
+        feed(model, start, branches, [(r, limit - 1, rows[r].ids[-1]) for r in live])
     return rows
 
 
@@ -97,6 +104,19 @@ def force(
         for (r, _, _), nats in zip(fed, _entropy(feed(model, start, branches, fed)), strict=True):
             entropies[r].append(nats)
     return [nats[: len(response.ids)] for nats, response in zip(entropies, responses, strict=True)]
+
+
+def _choose(logits: Float[Tensor, "row vocab"], drawn: Sequence[Draw], name: str, step: int) -> list[int]:
+    """The next token of each row, by its own sampling."""
+    tokens = [0] * len(drawn)
+    for sampling in dict.fromkeys(draw.sampling for draw in drawn):
+        rows = [row for row, draw in enumerate(drawn) if draw.sampling == sampling]
+        numbers = [drawn[row].number for row in rows]
+        noises = [None if n is None else noise(sampling.seed, name, n, step) for n in numbers]
+        own = logits if len(rows) == len(drawn) else logits[rows]
+        for row, token in zip(rows, choose(own, noises, sampling).tolist(), strict=True):
+            tokens[row] = token
+    return tokens
 
 
 def _entropy(logits: Float[Tensor, "row vocab"]) -> list[float]:

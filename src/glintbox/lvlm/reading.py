@@ -239,6 +239,34 @@ class PackedAnswered:
         return torch.cat(found)[chunk.order.to(which.device)]
 
 
+class PartAnswered:
+    """Some of the answers that were drawn together, as an `api.Answered` of their own; numbers: theirs in the whole.
+
+    Open as long as the whole; its timing is the whole's.
+    """
+
+    def __init__(self, whole: PackedAnswered, numbers: Sequence[int]) -> None:
+        self.prompt: Prompt = whole.prompt
+        self.responses = tuple(whole.responses[number] for number in numbers)
+        self.notes = whole.notes
+        self._whole, self._numbers = whole, tuple(numbers)
+
+    @property
+    def timing(self) -> dict[str, float]:
+        """Seconds by stage, of all answers that were drawn together."""
+        return self._whole.timing
+
+    def read(self, sites: Sequence[Site], watch: Watch) -> Float[Tensor, "site head row col"]:
+        """As `PackedAnswered.read`."""
+        strange = [site for site in sites if not -1 <= site.response < len(self._numbers)]
+        if strange:
+            raise BadInput(
+                f"expected a token of responses 0..{len(self._numbers) - 1} or of the prompt, got {strange[0]}"
+            )
+        own = [Site(self._numbers[r] if r >= 0 else -1, token) for r, token in sites]
+        return self._whole.read(own, watch)
+
+
 def _rows(numbers: list[int], spots: Sequence[Spot], branches: Branches | None, device: torch.device) -> Rows:
     """The rows of one packed group of answers, or of the prompt."""
     places = [spots[number].place for number in numbers]

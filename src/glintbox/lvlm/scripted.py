@@ -102,6 +102,14 @@ class ScriptedLVLM:
             drawn = [self._response(prompt, text, "sampled", sampling) for text in texts]
             yield from self._opened(prompt, (*greedy, *drawn), watch)
 
+    def answer_together(
+        self, prompts: Iterable[Prompt], samplings: Sequence[Sampling], watch: Watch | None
+    ) -> Iterator[tuple[_Answered, ...]]:
+        """Each sampling's answers, one after the other."""
+        for prompt in prompts:
+            apart = [self.answer([prompt], sampling, watch) for sampling in samplings]
+            yield tuple(next(answers) for answers in apart)
+
     def replay(self, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None) -> Iterator[_Answered]:
         """The given responses as they are; their attention is what live reading would give for the same text."""
         for prompt, responses in told:

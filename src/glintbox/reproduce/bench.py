@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from glintbox.errors import BadInput, NoArtifact
 from glintbox.lvlm.api import LVLM
 from glintbox.records import Sample, Sampling, Setting
 from glintbox.reproduce.answers import FirstAnswers
-from glintbox.reproduce.plan import PARTS, Amounts, Data, Need, Part, cases, data_of
+from glintbox.reproduce.plan import PARTS, Amounts, Data, Need, Part, cases, data_of, together
 from glintbox.rivals import ALONE, RIVALS, Asked, rival_answers
 from glintbox.store import Store, StoreCard, StoreWriter
 
@@ -105,21 +105,28 @@ class Bench:
         """The name of a part's data."""
         return self.once(("data", part), lambda: data_of(self.data, part))
 
-    def collect(self, need: Need, *, shard: str | None = None) -> None:
-        """Draw and keep what is missing of the answers, or of a part i/k of them; errors as in `collect.fill`."""
-        samples = self.samples(need.part)
+    def collect(self, needed: Sequence[Need], *, shard: str | None = None) -> None:
+        """Draw and keep what is missing of answers to one part, together, or of a share i/k of its cases.
+
+        Errors as in `collect.fill`.
+        """
+        part = needed[0].part
+        samples = self.samples(part)
         samples = list(share_of(samples, shard)) if shard else samples
-        missing = len(samples) - len(self._there(need) & {sample.id for sample in samples})
-        if missing:
-            words = f"{need.part}, T {need.temperature:g}, N {need.n}: answering"
-            with StoreWriter(self.folder(need), self._card(need)) as writer, self.bars(words, len(samples)) as more:
-                fill(self.lvlm, samples, writer, tick=lambda: more(1))
+        ids = {sample.id for sample in samples}
+        if all(ids <= self._there(need) for need in needed):
+            return
+        words = f"{part}, T {', '.join(f'{need.temperature:g}' for need in needed)}: answering"
+        with ExitStack() as stack:
+            writers = [stack.enter_context(StoreWriter(self.folder(need), self._card(need))) for need in needed]
+            more = stack.enter_context(self.bars(words, len(samples)))
+            fill(self.lvlm, samples, *writers, tick=lambda: more(1))
 
     def store(self, need: Need) -> Store:
         """The answers of a need; what is missing is drawn first."""
 
         def opened() -> Store:
-            self.collect(need)
+            self.collect(together(need, self.amounts))
             return Store(self.folder(need))
 
         return self.once(("store", need), opened)

@@ -90,12 +90,11 @@ def names(what: str, data: Data) -> list[str]:
     return [name for name, entry in CATALOGUE.items() if has_style or "style-b" not in entry.parts]
 
 
-def all_needs(pages: Sequence[str], amounts: Amounts) -> list[Need]:
-    """The answers that these pages need, each once."""
+def all_needs(pages: Sequence[str], amounts: Amounts) -> list[tuple[Need, ...]]:
+    """The answers that these pages need, each once; those of a part are drawn together."""
     parts = dict.fromkeys(part for name in pages for part in CATALOGUE[name].parts)
-    found = [need for part in parts for need in needs(part, amounts)]
-    moment = "decisions" in pages
-    return found + [Need("learn-quarter", 1.0, moment="predicted")] * moment
+    moment = [(Need("learn-quarter", 1.0, moment="predicted"),)] * ("decisions" in pages)
+    return [needs(part, amounts) for part in parts] + moment
 
 
 def about(bench: Bench, name: str, command: str) -> dict[str, str]:

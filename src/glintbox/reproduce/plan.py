@@ -94,6 +94,12 @@ def needs(part: Part, amounts: Amounts) -> tuple[Need, ...]:
     return tuple(Need(part, temperature, most.get(temperature, ANSWERS)) for temperature in TEMPERATURES)
 
 
+def together(need: Need, amounts: Amounts) -> tuple[Need, ...]:
+    """The answers that are drawn with those of a need, as long as the picture is in memory."""
+    whole = needs(need.part, amounts)
+    return whole if need in whole else (need,)
+
+
 def cases(data: Data, part: Part, amounts: Amounts, *, tick: Callable[[], None] = lambda: None) -> list[Sample]:
     """The cases of a part; nothing that is reported on is ever learned or chosen from.
 
