@@ -108,7 +108,7 @@ def fiftyone_detections(result: Grounding) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for box, score, _, mask in result.boxes:
         wide, high = size
-        row = {
+        row: dict[str, Any] = {
             "label": result.found.query,
             "bounding_box": [box.x1 / wide, box.y1 / high, box.width / wide, box.height / high],
             "method": result.method,

@@ -15,11 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,  # type: ignore[attr-defined]  # the base of what the library's HTTP client raises, whichever that is
-)
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from glintbox.artifacts import (
     HEADS_FILE,
@@ -50,6 +46,10 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 
 PICKLES = frozenset({".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 """Endings of files that may hold code."""
+
+
+TRANSPORT: type[Exception] = HfHubHTTPError.__mro__[1]
+"""The base of what huggingface_hub's HTTP client raises, whichever client its version has."""
 
 
 class Separated(NamedTuple):
@@ -148,10 +148,10 @@ def push(artefact: Artefact, target: str, *, overwrite: bool = False, private: b
     name, revision = _repository(target)
     if revision:
         raise BadInput(f"expected {HUB}{name} to push to, got a revision too; leave @{revision} out")
-    with TemporaryDirectory() as folder, _hub(target):
-        save_artefact(artefact, Path(folder))
+    with TemporaryDirectory() as made, _hub(target):
+        save_artefact(artefact, Path(made))
         HfApi().create_repo(name, private=private, exist_ok=overwrite)
-        commit = HfApi().upload_folder(repo_id=name, folder_path=folder, commit_message=f"Add {_file(artefact)}")
+        commit = HfApi().upload_folder(repo_id=name, folder_path=made, commit_message=f"Add {_file(artefact)}")
     return f"{HUB}{name}@{commit.oid}"
 
 
@@ -221,5 +221,5 @@ def _hub(address: str) -> Iterator[None]:
         }.get(status, "try again later")
         told = error.server_message or str(error).splitlines()[0]
         raise BadInput(f"expected the Hub to serve {address}, got {status}: {told}; {hint}") from error
-    except (HTTPError, HFValidationError, OSError) as error:
+    except (TRANSPORT, HFValidationError, OSError) as error:
         raise BadInput(f"expected the Hub to serve {address}, got: {error}; check the name and the network") from error
