@@ -96,6 +96,25 @@ def test_an_expression_ends_with_its_full_stop_and_with_no_blank_token(model_typ
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_a_begun_answer_is_the_end_of_the_prompt_and_is_what_is_read(model_type: str) -> None:
+    loaded = tiny_loaded(model_type)
+    begun, plain = (make_prompt(loaded, picture(120, 70), "red box", id="a", text=text) for text in ("begun", "short"))
+    closing = len(loaded.tokenizer(loaded.family.closing, add_special_tokens=False)["input_ids"])
+    assert begun.said.stop == len(begun.ids) - closing
+    assert loaded.tokenizer.decode(begun.ids[begun.said.start : begun.said.stop]).strip() == '[{"bbox_2d": ['
+    until = begun.said.start - 1  # a blank before the answer may be fused with its first token
+    assert begun.ids[:until].tolist() == plain.ids[:until].tolist() and begun.shared == plain.shared
+
+
+def test_a_model_that_thinks_first_cannot_have_its_answer_begun() -> None:
+    loaded = templated("qwen2_5_vl", TEMPLATES["qwen2_5_vl"].removesuffix("{% endif %}") + "<think>\n{% endif %}")
+    with pytest.raises(
+        BadInput, match="expected a model that answers at once to begin its answer, got one that thinks"
+    ):
+        make_prompt(loaded, picture(60, 90), "red box", id="a", text="begun")
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_queries_on_one_picture_share_the_tokens_up_to_its_end(model_type: str) -> None:
     loaded = tiny_loaded(model_type)
     one, other = (make_prompt(loaded, picture(120, 70), query, id="a") for query in ("red box", "green cup"))

@@ -28,7 +28,10 @@ UNUSED = ("input_ids", "labels")
 
 
 class Chat(NamedTuple):
-    """The rendered chat, its image token not yet repeated; said: characters [a, b) of the query; special: add BOS."""
+    """The rendered chat, its image token not yet repeated; special: add BOS.
+
+    said: characters [a, b) of the query, or of the answer where that is begun.
+    """
 
     text: str
     said: tuple[int, int]
@@ -77,7 +80,7 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
 
 
 def _chat(loaded: Loaded, told: Told) -> Chat:
-    """The chat template around image and text."""
+    """The chat template around image and text, and the answer's beginning behind it."""
     content = [{"type": "image"}, {"type": "text", "text": told.text}]
     try:
         text = loaded.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
@@ -89,7 +92,12 @@ def _chat(loaded: Loaded, told: Told) -> Chat:
     bos = loaded.tokenizer.bos_token
     # a template that writes the token of the text's beginning itself must not get a second one
     special = bos is None or not text.startswith(bos)
-    return Chat(text, (start + told.said[0], start + told.said[1]), special)
+    if not told.begun:
+        return Chat(text, (start + told.said[0], start + told.said[1]), special)
+    chat = Chat(text + told.begun, (len(text), len(text) + len(told.begun)), special)
+    if _thinks(Chat(text, (start, start + len(told.text)), special)):
+        raise BadInput("expected a model that answers at once to begin its answer, got one that thinks first")
+    return chat
 
 
 def _some_columns(inputs: Mapping[str, Tensor], config: Any) -> Tensor:
