@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from glintbox.ablations import DEFAULT, WHAT, Way, judge, outcomes, ways
 from glintbox.assembly import Assembly, assemble
@@ -73,6 +74,9 @@ def test_what_is_varied_is_varied_and_nothing_else(found: Table) -> None:
     by_criteria = {way.name: way.heads for way in ways("criteria", found, SEARCH)}
     assert by_criteria["attention sum, greedy"] is None and by_criteria["attention sum, fixed"] == (WIDE,)
     assert by_criteria["spatial entropy, fixed"] == by_criteria["both, fixed"] == (GOOD,)
+    assert by_criteria["IoU with the truth, fixed"] == (GOOD,)
+    unmasked = found._replace(iou=torch.full_like(found.iou, torch.nan))
+    assert "IoU with the truth, fixed" not in {way.name for way in ways("criteria", unmasked, SEARCH)}
 
 
 def test_accuracy_by_size_by_hand() -> None:
