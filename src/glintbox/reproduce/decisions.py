@@ -54,8 +54,7 @@ def decisions(bench: Bench, about: Mapping[str, str]) -> Page:
         legend,
         "## Choosing",
         chosen,
-        "## Regressors\n\nOn a quarter of the training pairs each with bfloat16 convolutions, the default too. "
-        "Rank: Spearman's within a case.",
+        "## Regressors\n\nOn a quarter of the training pairs each, the default too. Rank: Spearman's within a case.",
         trained,
         "## Several objects",
         grouped,

@@ -106,10 +106,7 @@ def learning(bench: Bench, about: Mapping[str, str]) -> Page:
                      percent(found.acs_learned)))  # fmt: skip
         numbers[variant.name] = {"trained on": used, "reliability": asdict(found)}
     heading = ("part", "pairs", "candidates", "MAE", "Pearson r", "rank within a case", "Acc@0.5 of ACS-Learned")
-    legend = (
-        "Measured on validation cases at T=1.0; Acc@0.5 in % of the cases that have a box. All pairs with float32 "
-        "convolutions, parts of them with bfloat16."
-    )
+    legend = "Measured on validation cases at T=1.0; Acc@0.5 in % of the cases that have a box."
     parts = [legend, table(heading, rows, words=0)]
     return Page("learning", "Learning curve of the regressor", about, parts, numbers)
 
@@ -128,8 +125,8 @@ def layers_page(bench: Bench, about: Mapping[str, str]) -> Page:
     fits["all"] = Fit(tuple(there), predictions(bench, CHOOSE, QUARTER))
     found = layers_tell(fits, store.rows.iou, case=store.rows.case, image=store.rows.image)
     legend = (
-        "Regressors on the maps of some layers, each trained on the same quarter of the pairs with bfloat16 "
-        "convolutions, on the same validation candidates at T=1.0. Nats: "
+        "Regressors on the maps of some layers, each trained on the same quarter of the pairs, on the same validation "
+        "candidates at T=1.0. Nats: "
         "the Gaussian bound of appendix B with an interval over pictures; % of all: as a share of that on all layers. "
         "Random layers are drawn among the others, as many as there are critical ones or as are left."
     )

@@ -71,8 +71,7 @@ def folder(bench: Bench, variant: Variant = ALL) -> Path:
 
 def _trained(bench: Bench, variant: Variant) -> RegressorBundle:
     out, store = folder(bench, variant), bench.store(learned_from(variant))
-    # the others are only compared, and with bfloat16 convolutions they take two thirds of the time
-    recipe = Recipe(epochs=bench.amounts.epochs, precision="float32" if variant == ALL else "bfloat16")
+    recipe = Recipe(epochs=bench.amounts.epochs)
     if variant.part < 1:
         pairs = len(np.unique(store.rows.case[split(store, recipe).train]))
         recipe = replace(recipe, pairs=max(1, round(variant.part * pairs)))
