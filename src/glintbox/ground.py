@@ -107,10 +107,9 @@ class Grounder:
         return cls(lvlm, heads=heads, regressor=regressor, localization=looks)
 
     def over(self, lvlm: LVLM) -> Grounder:
-        """The same artefacts over another way to answer, such as a `RemoteLVLM` of the same model; errors as there."""
-        return Grounder(
-            lvlm, heads=self.heads, regressor=self.regressor, localization=self.localization, prompt=self.prompt
-        )
+        """The same artefacts over another way to answer, such as a `RemoteLVLM` of the same model."""
+        own = self.heads, self.regressor, self.localization
+        return Grounder(lvlm, heads=own[0], regressor=own[1], localization=own[2], prompt=self.prompt)
 
     @overload
     def __call__(self, image: Picture, query: str, **options: Any) -> Grounding: ...
@@ -219,8 +218,8 @@ class Grounder:
     def _selector(self, name: str, multiple: bool | Clusters) -> Selector:
         if name in NEED_WEIGHTS and not self.lvlm.card.usable:
             raise NoArtifact(
-                f"{name} looks inside the model, expected the weights of {self.lvlm.card.id} here, got a server's answers "
-                "alone; load the same checkpoint too (--model), or choose another selector, such as consensus"
+                f"{name} looks inside the model, expected the weights of {self.lvlm.card.id} here, got a server's "
+                "answers alone; load the same checkpoint too (--model), or choose another selector, such as consensus"
             )
         return selector(
             name, headmap=self.heads, regressor=self.regressor, localization=self.localization, multiple=multiple

@@ -1,4 +1,4 @@
-"""Answers from a server process with the engine's own sampling are those that are drawn here, and so is their attention."""
+"""Answers of a server process with the engine's own sampling are those drawn here, and so is their attention."""
 
 from __future__ import annotations
 
@@ -160,10 +160,10 @@ def test_pictures_ahead_are_in_flight_and_answers_come_in_order(service: Service
 def test_a_case_that_fails_is_an_error_at_its_place_and_the_others_are_not_asked_twice(
     service: Service, files: HuggingFaceLVLM
 ) -> None:
-    service.set(canned=True, broken={"288": 500})  # tall pictures
+    service.set(canned=True, broken={"264": 500})  # the width of one picture
     with over(service, files, retries=1) as lvlm:
         ids = ["a", "tall", "b", "c"]
-        prompts = [asked(lvlm, id, picture(288, 288) if id == "tall" else None) for id in ids]
+        prompts = [asked(lvlm, id, picture(264, 288) if id == "tall" else None) for id in ids]
         answers = lvlm.answer(iter(prompts), DRAWN, None)
         assert next(answers).prompt.id == "a"
         with pytest.raises(Unanswered, match="for 'tall', got none in 2 attempts"):
@@ -209,7 +209,7 @@ def test_attention_without_weights_and_reading_without_a_watch_are_refused(
 ) -> None:
     service.set(canned=True)
     with over(service, files) as lvlm:
-        with pytest.raises(NoArtifact, match="expected the weights of qwen3_vl_scenes@.* to read attention"):
+        with pytest.raises(NoArtifact, match=r"expected the weights of qwen3_vl_scenes@.* to read attention"):
             next(lvlm.answer([asked(lvlm)], DRAWN, Watch()))
         [answered] = lvlm.answer([asked(lvlm)], DRAWN, None)
         with pytest.raises(BadInput, match="expected answers whose attention was watched"):

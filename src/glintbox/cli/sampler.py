@@ -69,8 +69,8 @@ def remote_of(
     named = [f"--{name}" for name, value in known._asdict().items() if value]
     if len(named) != 1:
         raise BadInput(
-            f"expected one of --model, --processor and --family with --sampler openai, got {' and '.join(named) or 'none'}"
-            ": the served checkpoint, so that attention is read here; its processor alone; or its model type"
+            f"expected one of --model, --processor and --family with --sampler openai, got {' and '.join(named) or 0}: "
+            "the served checkpoint, so that attention is read here; its processor alone; or its model type"
         )
     key = os.environ.get(api_key_env)
     if key is None and api_key_env != API_KEY_ENV:
