@@ -108,8 +108,9 @@ class Grounder:
 
     def over(self, lvlm: LVLM) -> Grounder:
         """The same artefacts over another way to answer, such as a `RemoteLVLM` of the same model."""
-        own = self.heads, self.regressor, self.localization
-        return Grounder(lvlm, heads=own[0], regressor=own[1], localization=own[2], prompt=self.prompt)
+        return Grounder(
+            lvlm, heads=self.heads, regressor=self.regressor, localization=self.localization, prompt=self.prompt
+        )
 
     @overload
     def __call__(self, image: Picture, query: str, **options: Any) -> Grounding: ...

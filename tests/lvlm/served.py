@@ -63,7 +63,7 @@ class Engine:
     def __init__(self) -> None:
         from glintbox.lvlm.hf import HuggingFaceLVLM
 
-        self.lvlm = HuggingFaceLVLM.from_pretrained(embedded.folder(), device="cpu")
+        self.lvlm = HuggingFaceLVLM.from_pretrained(embedded.folder(), device="cpu", dtype="float32")
         self.turn, self.counting = threading.Lock(), threading.Lock()
         self.reset(Mode())
 
@@ -173,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self.connection.shutdown(socket.SHUT_RDWR)
         if fault == "slow":
-            time.sleep(2.5)
+            time.sleep(6)
         if fault in {"slow", "cut"}:
             return self.send(200, b'{"choices": [{"index": 0, "mess')
         return self.give(int(fault), {"error": {"message": f"told to fail with {fault}"}})

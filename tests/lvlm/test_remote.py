@@ -31,7 +31,7 @@ DRAWN = Sampling(n=3, temperature=1.0, top_p=0.9, top_k=100, seed=5, max_new_tok
 
 @pytest.fixture(scope="module")
 def here() -> HuggingFaceLVLM:
-    return HuggingFaceLVLM.from_pretrained(embedded.folder(), device="cpu")
+    return HuggingFaceLVLM.from_pretrained(embedded.folder(), device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +76,12 @@ def test_a_server_with_the_engines_sampling_gives_the_answers_boxes_and_attentio
     assert [r.source for r in served.responses] == ["greedy", "sampled", "sampled", "sampled"]
     for mine, other in zip(served.responses, live.responses, strict=True):
         assert replace(mine, entropy=None) == replace(other, entropy=None)
-        assert mine.entropy == pytest.approx(other.entropy, abs=0.05), "replay fills in what live decoding measured"
+        assert mine.entropy == pytest.approx(other.entropy, abs=1e-3), "replay fills in what live decoding measured"
     assert len(served.candidates) > 1
     assert [c.box for c in served.candidates] == [c.box for c in live.candidates]
     assert served.stats is not None and live.stats is not None
-    torch.testing.assert_close(served.stats.entropy, live.stats.entropy, atol=0.03, rtol=0)
-    torch.testing.assert_close(served.stats.share, live.stats.share, atol=0.03, rtol=0)
+    torch.testing.assert_close(served.stats.entropy, live.stats.entropy, atol=1e-3, rtol=0)
+    torch.testing.assert_close(served.stats.share, live.stats.share, atol=1e-3, rtol=0)
     assert served.notes == (f"answers are by {NAME} at {lvlm.server.url}",)
     greedy, drawn = service.seen()
     assert (greedy["temperature"], drawn["temperature"], drawn["n"], drawn["seed"]) == (0.0, 1.0, 3, own.seed)
@@ -228,8 +228,8 @@ def test_a_refusal_of_one_answer_too_is_told_and_not_remembered(service: Service
     service.set(canned=True, faults=[*["400"] * 9])
     with over(service, files, concurrency=1) as lvlm:
         with pytest.raises(Refused, match="HTTP 400"):
-            next(lvlm.answer([asked(lvlm)], DRAWN, None))
-        assert not lvlm.server.one_by_one
+            next(lvlm.answer([asked(lvlm)], replace(DRAWN, greedy_too=False), None))
+        assert len(service.seen()) == 4 and not lvlm.server.one_by_one
 
 
 def test_several_samplings_are_asked_one_after_the_other(service: Service, files: HuggingFaceLVLM) -> None:

@@ -23,7 +23,7 @@ ASKED = Request("a/b", _data_uri(picture(96, 64)), "Detect owl in the image.", 2
 
 @contextmanager
 def connected(service: Service, **options: Any) -> Iterator[Server]:
-    settings = dict(served=NAME, wait=0.01, timeout=1.5) | options
+    settings = dict(served=NAME, wait=0.01, timeout=60.0) | options
     with closing(Server(service.url, **settings)) as server:
         yield server
 
@@ -53,7 +53,7 @@ def test_every_sampling_parameter_is_sent_with_every_request(service: Service) -
 @pytest.mark.parametrize("fault", ["429", "500", "503", "cut", "drop", "slow"])
 def test_a_request_that_fails_once_is_sent_again_as_it_was(service: Service, fault: str) -> None:
     service.set(canned=True, faults=[fault])
-    with connected(service) as server:
+    with connected(service, timeout=4.0 if fault == "slow" else 60.0) as server:
         assert len(reply(server).choices) == 2
     first, second = service.seen()
     assert (first.pop("fault"), second.pop("fault")) == (fault, "")
@@ -63,7 +63,7 @@ def test_a_request_that_fails_once_is_sent_again_as_it_was(service: Service, fau
 def test_a_server_that_never_answers_is_given_up_with_its_last_words(service: Service) -> None:
     service.set(canned=True, faults=["500", "cut", "429"])
     with connected(service, retries=2) as server:
-        with pytest.raises(Unanswered, match=r"for 'a/b', got none in 3 attempts of 1.5 s, at last: HTTP 429: .*fail"):
+        with pytest.raises(Unanswered, match=r"for 'a/b', got none in 3 attempts of 60 s, at last: HTTP 429: .*fail"):
             reply(server)
         assert len(reply(server).choices) == 2, "the next one is answered"
 
