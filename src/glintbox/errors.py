@@ -9,6 +9,7 @@ GlintboxError
 ├── SettingMismatch    an artefact was made under another setting than the model at hand
 ├── BadContract        a model does not behave as its family promises
 ├── OutOfMemory        the picture and N do not fit; names what would
+├── Unanswered         a server gave no answer that can be used, after all retries
 └── Closed             an `Answered` was read after its iterator moved on
 """
 
@@ -61,6 +62,10 @@ class BadContract(GlintboxError):
 
 class OutOfMemory(GlintboxError):
     """The device memory does not hold picture and samples."""
+
+
+class Unanswered(GlintboxError):
+    """A server gave no answer that can be used."""
 
 
 class Closed(GlintboxError):

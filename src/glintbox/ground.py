@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from glintbox import artifacts, embedded
 from glintbox.collect import candidate_set, sharpest
-from glintbox.errors import BadInput
+from glintbox.errors import BadInput, NoArtifact
 from glintbox.images import open_image
 from glintbox.localize import fit_localization, localization_heads, required, with_located, with_text_map
 from glintbox.lvlm.api import LVLM
@@ -36,7 +36,7 @@ from glintbox.records import (
     to_json,
 )
 from glintbox.regressor import RegressorBundle, fingerprint, load_regressor
-from glintbox.selectors import best_selector, selector
+from glintbox.selectors import NEED_WEIGHTS, best_selector, selector
 from glintbox.selectors.base import Clusters
 
 Picture = str | Path | Image | npt.NDArray[Any]
@@ -106,6 +106,12 @@ class Grounder:
         looks = localization_heads(lvlm.card, localization, checkpoint=checkpoint)
         return cls(lvlm, heads=heads, regressor=regressor, localization=looks)
 
+    def over(self, lvlm: LVLM) -> Grounder:
+        """The same artefacts over another way to answer, such as a `RemoteLVLM` of the same model."""
+        return Grounder(
+            lvlm, heads=self.heads, regressor=self.regressor, localization=self.localization, prompt=self.prompt
+        )
+
     @overload
     def __call__(self, image: Picture, query: str, **options: Any) -> Grounding: ...
     @overload
@@ -157,9 +163,11 @@ class Grounder:
         sampling = Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)
         chosen, notes = self.choice(selector, multiple=multiple)
         looks = chosen.looks or (required(self.localization) if located else None)
-        watch = chosen.needs or Watch(view=self.setting.view, moment=self.setting.moment)
-        setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
-        keep = (_all_read if watch.heads else sharpest) if maps and not watch.maps else None
+        setting = self.setting
+        watch = chosen.needs or (Watch(view=setting.view, moment=setting.moment) if self.lvlm.card.usable else None)
+        if watch:
+            setting = replace(setting, view=watch.view, moment=watch.moment)
+        keep = (_all_read if watch.heads else sharpest) if maps and watch and not watch.maps else None
         opened, names = _Opened(), _names(pairs, ids)
         asked = zip(pairs, names, strict=True)
         prompts = (self.lvlm.prompt(opened(image), query, id=name, text=self.prompt) for (image, query), name in asked)
@@ -198,7 +206,7 @@ class Grounder:
 
         Raises:
             UnknownName: lists the selectors there are.
-            NoArtifact: it needs a head map or regressor that is not there.
+            NoArtifact: it needs a head map or regressor that is not there, or weights beside a server.
             BadInput: it gives one box only and `multiple` is wanted, or the head map lacks a coordinate.
         """
         if isinstance(name, Selector):
@@ -209,6 +217,11 @@ class Grounder:
         return self._selector(best, multiple), (f"selector auto took {best}: {why}",)
 
     def _selector(self, name: str, multiple: bool | Clusters) -> Selector:
+        if name in NEED_WEIGHTS and not self.lvlm.card.usable:
+            raise NoArtifact(
+                f"{name} looks inside the model, expected the weights of {self.lvlm.card.id} here, got a server's "
+                "answers alone; load the same checkpoint too (--model), or choose another selector, such as consensus"
+            )
         return selector(
             name, headmap=self.heads, regressor=self.regressor, localization=self.localization, multiple=multiple
         )
