@@ -27,6 +27,13 @@ UNUSED = ("input_ids", "labels")
 """Inputs that no forward pass takes beside the ids; labels would make it compute a loss."""
 
 
+class Said(NamedTuple):
+    """Positions of the query's tokens in the whole prompt, and the characters [a, b) of the query that each is of."""
+
+    tokens: range
+    spans: tuple[tuple[int, int], ...]
+
+
 class Chat(NamedTuple):
     """The rendered chat, its image token not yet repeated; said: characters [a, b) of the query; special: add BOS."""
 
@@ -59,6 +66,7 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
         )
     columns = _some_columns(inputs, config)
     views = checked_views(loaded.family, inputs, size, loaded.processor, config)
+    said = _said(loaded, chat, ids, columns)
     return Prompt(
         id=id,
         image=size,
@@ -66,7 +74,8 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
         ids=ids,
         tensors={name: value for name, value in inputs.items() if name not in UNUSED},
         shared=0 if loaded.family.prefix else _shared(loaded.tokenizer, ids, int(columns[-1])),
-        said=_said(loaded, chat, ids, columns),
+        said=said.tokens,
+        spans=said.spans,
         frame=loaded.family.frame(inputs, size, loaded.processor, config),
         views=views,
         fingerprint=_fingerprint(inputs),
@@ -114,8 +123,8 @@ def _refuse_special(tokenizer: Any, query: str) -> None:
             raise BadInput(f"expected a query in plain words, got one with the special token {token!r}; leave it out")
 
 
-def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> range:
-    """Positions of the query's tokens in the whole prompt.
+def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> Said:
+    """Where the query stands in the whole prompt.
 
     The chat is tokenized once more with its single image token, whose offsets are characters of the chat; from the
     query on both have the same tokens, which is checked.
@@ -128,7 +137,9 @@ def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> range:
     if not tail or len(ids) - len(tail) <= int(columns[-1]) or tail != ids[-len(tail) :].tolist():
         raise BadContract("expected the query behind the image in the prompt, got a chat template with another order")
     shift = len(ids) - len(plain["input_ids"])
-    return range(hit[0] + shift, hit[-1] + shift + 1)
+    offsets = (plain["offset_mapping"][i] for i in range(hit[0], hit[-1] + 1))
+    spans = tuple((max(start - first, 0), min(end, last) - first) for start, end in offsets)
+    return Said(range(hit[0] + shift, hit[-1] + shift + 1), spans)
 
 
 def _shared(tokenizer: Any, ids: Tensor, last_column: int) -> int:
