@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import unicodedata
 from typing import Any
 
 import pytest
@@ -93,6 +94,21 @@ def test_an_expression_ends_with_its_full_stop_and_with_no_blank_token(model_typ
             "not the blank of the template, which LLaVA's tokenizer splits off"
         )
         assert behind != last
+
+
+@pytest.mark.parametrize("query", [*QUERIES, "  the red box, a cup & the owl"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_every_character_of_a_query_belongs_to_a_token_that_writes_it(model_type: str, query: str) -> None:
+    loaded = tiny_loaded(model_type)
+    prompt = make_prompt(loaded, picture(120, 70), query, id="a", text="expression")
+    query = query.strip()
+    assert len(prompt.spans) == len(prompt.said) and prompt.spans == tuple(sorted(prompt.spans))
+    assert prompt.spans[0][0] == 0 and prompt.spans[-1][1] == len(query) + 1, "the full stop is said too"
+    for at, character in enumerate(query):
+        if not character.strip() or unicodedata.combining(character):
+            continue  # a tokenizer may leave it to the token before
+        holds = [token for token, (a, b) in zip(prompt.said, prompt.spans, strict=True) if a <= at < b]
+        assert character in unicodedata.normalize("NFD", loaded.tokenizer.decode(prompt.ids[holds])), (at, character)
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)

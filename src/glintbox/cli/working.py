@@ -115,8 +115,10 @@ def line(grounding: Grounding) -> str:
     if not grounding.boxes:
         return f"{grounding.id}: {grounding.found.query}: not found ({_why(grounding)})"
     boxes = "  ".join(
-        f"[{', '.join(f'{value:.0f}' for value in box)}]" + (f" {score:.2f}" if score is not None else "")
-        for box, score, *_ in grounding.boxes
+        (f"{best.label}: " if best.label else "")
+        + f"[{', '.join(f'{value:.0f}' for value in best.box)}]"
+        + (f" {best.score:.2f}" if best.score is not None else "")
+        for best in grounding.boxes
     )
     return f"{grounding.id}: {grounding.found.query}: {boxes}  ({grounding.method})"
 

@@ -27,6 +27,13 @@ UNUSED = ("input_ids", "labels")
 """Inputs that no forward pass takes beside the ids; labels would make it compute a loss."""
 
 
+class Said(NamedTuple):
+    """Positions of the query's tokens in the whole prompt, and the characters [a, b) of the query that each is of."""
+
+    tokens: range
+    spans: tuple[tuple[int, int], ...]
+
+
 class Chat(NamedTuple):
     """The rendered chat, its image token not yet repeated; special: add BOS.
 
@@ -49,7 +56,8 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
     size = Size(*image.size)
     refuse_extreme_shape(size)
     _refuse_special(loaded.tokenizer, query)
-    chat = _chat(loaded, tell(text or loaded.prompt, query))
+    told = tell(text or loaded.prompt, query)
+    chat = _chat(loaded, told)
     inputs = dict(
         loaded.processor(text=[chat.text], images=[image], return_tensors="pt", add_special_tokens=chat.special)
     )
@@ -62,6 +70,7 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
         )
     columns = _some_columns(inputs, config)
     views = checked_views(loaded.family, inputs, size, loaded.processor, config)
+    said = _said(loaded, chat, ids, columns)
     return Prompt(
         id=id,
         image=size,
@@ -69,7 +78,8 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
         ids=ids,
         tensors={name: value for name, value in inputs.items() if name not in UNUSED},
         shared=0 if loaded.family.prefix else _shared(loaded.tokenizer, ids, int(columns[-1])),
-        said=_said(loaded, chat, ids, columns),
+        said=said.tokens,
+        spans=() if told.begun else said.spans,
         frame=loaded.family.frame(inputs, size, loaded.processor, config),
         views=views,
         fingerprint=_fingerprint(inputs),
@@ -122,8 +132,8 @@ def _refuse_special(tokenizer: Any, query: str) -> None:
             raise BadInput(f"expected a query in plain words, got one with the special token {token!r}; leave it out")
 
 
-def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> range:
-    """Positions of the query's tokens in the whole prompt.
+def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> Said:
+    """Where the query stands in the whole prompt.
 
     The chat is tokenized once more with its single image token, whose offsets are characters of the chat; from the
     query on both have the same tokens, which is checked.
@@ -136,7 +146,9 @@ def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> range:
     if not tail or len(ids) - len(tail) <= int(columns[-1]) or tail != ids[-len(tail) :].tolist():
         raise BadContract("expected the query behind the image in the prompt, got a chat template with another order")
     shift = len(ids) - len(plain["input_ids"])
-    return range(hit[0] + shift, hit[-1] + shift + 1)
+    offsets = (plain["offset_mapping"][i] for i in range(hit[0], hit[-1] + 1))
+    spans = tuple((max(start - first, 0), min(end, last) - first) for start, end in offsets)
+    return Said(range(hit[0] + shift, hit[-1] + shift + 1), spans)
 
 
 def _shared(tokenizer: Any, ids: Tensor, last_column: int) -> int:
