@@ -73,7 +73,7 @@ def table(kept: TextStats, ids: Sequence[str] | None = None, *, tick: Tick = lam
         rows.append(numbers)
         true.append(area(sample.mask) / (sample.size.width * sample.size.height) if sample.mask else math.nan)
         tick()
-    return Table(kept.card.heads, wanted, *(torch.stack(part) for part in zip(*rows, strict=True)), torch.tensor(true))
+    return Table(kept.card.heads, wanted, *(*map(torch.stack, zip(*rows, strict=True)), torch.tensor(true)))
 
 
 def drawn(ids: Sequence[str], search: Search) -> list[list[str]]:
@@ -204,7 +204,7 @@ def most_frequent(heads: Sequence[Head], frequency: Float[Tensor, " head"], k: i
 
 def alone(numbers: HeadNumbers, heads: Sequence[Head]) -> Table:
     """A table of one case, so that rules for many cases work on it: means are its own numbers."""
-    return Table(tuple(heads), ("",), *(part[None] for part in numbers), torch.tensor([torch.nan]))
+    return Table(tuple(heads), ("",), *(*(part[None] for part in numbers), torch.tensor([torch.nan])))
 
 
 def greedy(numbers: HeadNumbers, heads: Sequence[Head], search: Search) -> tuple[Head, ...]:

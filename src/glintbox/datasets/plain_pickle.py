@@ -19,8 +19,8 @@ from pickletools import (
     TAKEN_FROM_ARGUMENT8U,
     UP_TO_NEWLINE,
     OpcodeInfo,
-    code2op,
     markobject,
+    opcodes,
 )
 from typing import Any
 
@@ -84,6 +84,7 @@ def load_plain(path: Path) -> Any:
 _LENGTHS = {TAKEN_FROM_ARGUMENT1: 1, TAKEN_FROM_ARGUMENT4: 4, TAKEN_FROM_ARGUMENT4U: 4, TAKEN_FROM_ARGUMENT8U: 8}
 """Bytes of an argument's own length."""
 
+_OPERATIONS = {op.code: op for op in opcodes}
 _TUPLES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
@@ -132,7 +133,7 @@ def _steps(content: bytes) -> Iterator[tuple[OpcodeInfo, bytes]]:
     """
     at = 0
     while at < len(content):
-        op = code2op[chr(content[at])]
+        op = _OPERATIONS[chr(content[at])]
         length = op.arg.n if op.arg else 0
         at += 1
         if length == UP_TO_NEWLINE:

@@ -66,7 +66,7 @@ def referred(
     listed = source(dataset, images=images, split=split, default_split=default_split).spoken(ids, tick)
     if ids is not None:
         listed = iter(named(list(listed), ids, where=dataset))
-    fitting = (one for one in listed if _fits(one, size))
+    fitting: Iterator[Spoken] = (one for one in listed if _fits(one, size))
     if sample is not None and ids is None:
         fitting = _drawn(list(fitting), sample, seed)
     most = limit or (ENDLESS if dataset == SCENES and ids is None else None)
