@@ -10,7 +10,7 @@ from glintbox.ablations import DEFAULT, WHAT, Way, judge, outcomes, ways
 from glintbox.assembly import Assembly, assemble
 from glintbox.boxes import iou
 from glintbox.errors import BadInput, UnknownName
-from glintbox.finding import Table, table
+from glintbox.finding import Table, alone, table
 from glintbox.records import Head, Search
 from glintbox.text_stats import TextCase
 from tests.text_cases import GOOD, HEADS, STRAY, WIDE, a_case, kept
@@ -88,8 +88,7 @@ def test_accuracy_by_size_by_hand() -> None:
 
 
 def table_of_one() -> Table:
-    case = a_case(0)
-    return Table(HEADS, ("a",), *(part[None] for part in case.numbers))
+    return alone(a_case(0).numbers, HEADS)
 
 
 def test_what_cannot_be_judged_is_refused(found: Table) -> None:

@@ -143,6 +143,10 @@ def test_what_cannot_be_read_is_refused() -> None:
         localize_spans(lvlm, PICTURE, "a cup, a bowl", heads=())
     with pytest.raises(BadInput, match="expected words in every span of ''"):
         localize_spans(lvlm, PICTURE, "  ", heads=SHARP)
+    with pytest.raises(
+        BadInput, match="expected heads that are read at words to ask for each span, got prompt 'begun'"
+    ):
+        localize_spans(lvlm, PICTURE, "a cup, a bowl", heads=SHARP, prompt="begun")
     prompt = replace(lvlm.prompt(PICTURE, "a cup, a bowl", id="a"), spans=())
     with pytest.raises(BadContract, match="expected a token that ends 'a cup' in prompt 'a', got none; the tokenizer"):
         last_token(prompt, Phrase("a cup", 0, 5))

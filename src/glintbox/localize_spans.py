@@ -54,7 +54,7 @@ def localize_spans(
 def spoken(lvlm: LVLM, image: Image, expression: str, *, id: str = "", prompt: str = EXPRESSION) -> Spoken:
     """The prompt of an expression, whose marks it does not hold, and its spans; errors as in `localize_spans`."""
     if prompt in BEGUN:
-        raise BadInput(f"expected heads that are read at words, to ask for each span, got prompt {prompt!r}, read later")
+        raise BadInput(f"expected heads that are read at words to ask for each span, got prompt {prompt!r}")
     text, phrases = phrased(expression)
     return Spoken(lvlm.prompt(image, text, id=id, text=prompt), phrases)
 

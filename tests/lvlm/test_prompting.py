@@ -202,19 +202,21 @@ def test_a_query_with_a_special_token_is_refused(model_type: str, query: str, to
         make_prompt(tiny_loaded(model_type), picture(60, 90), query, id="a")
 
 
+@pytest.mark.parametrize("text", ["short", "expression"])
 @pytest.mark.parametrize("query", ["", "  \n", "x" * 10_000])
-def test_an_empty_or_endless_query_is_refused(query: str) -> None:
+def test_an_empty_or_endless_query_is_refused(query: str, text: str) -> None:
     with pytest.raises(BadInput, match="expected a query"):
-        make_prompt(tiny_loaded("qwen3_vl"), picture(60, 90), query, id="a")
+        make_prompt(tiny_loaded("qwen3_vl"), picture(60, 90), query, id="a", text=text)
 
 
-def test_a_prompt_longer_than_the_model_reads_is_refused() -> None:
+@pytest.mark.parametrize("text", ["short", "expression"])
+def test_a_prompt_longer_than_the_model_reads_is_refused(text: str) -> None:
     model: Any = tiny_model("qwen3_vl")
     model.config.text_config.max_position_embeddings = 60
     with pytest.raises(
         BadInput, match=r"expected a prompt of at most 60 tokens, got \d+; show a smaller picture, or say"
     ):
-        make_prompt(tiny_loaded("qwen3_vl")._replace(model=model), picture(300, 130), "box", id="a", text="short")
+        make_prompt(tiny_loaded("qwen3_vl")._replace(model=model), picture(300, 130), "box", id="a", text=text)
 
 
 def test_a_picture_too_long_is_refused_before_it_is_resized() -> None:
