@@ -53,7 +53,7 @@ class Places(ScriptedLVLM):
         rows = torch.zeros(len(sites), len(watch.heads or ()), 48)
         for row, site in zip(rows, sites, strict=True):
             row[:, site.token - 48] = 0.5
-        return rows.unflatten(2, (6, 8))
+        return rows.reshape(len(rows), -1, 6, 8)
 
 
 def setting(lvlm: ScriptedLVLM) -> Setting:

@@ -171,7 +171,8 @@ class Handler(BaseHTTPRequestHandler):
     def fail(self, fault: str) -> None:
         if fault == "drop":
             self.close_connection = True
-            return self.connection.shutdown(socket.SHUT_RDWR)
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return None
         if fault == "slow":
             time.sleep(6)
         if fault in {"slow", "cut"}:

@@ -41,7 +41,7 @@ def files() -> HuggingFaceLVLM:
 
 @contextmanager
 def over(service: Service, known: LVLM | Unseen, **options: Any) -> Iterator[RemoteLVLM]:
-    settings = dict(served=NAME, wait=0.01, timeout=300.0) | options
+    settings: dict[str, Any] = dict(served=NAME, wait=0.01, timeout=300.0) | options
     with closing(Server(service.url, **settings)) as server:
         yield RemoteLVLM(server, known)
 

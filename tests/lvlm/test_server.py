@@ -23,7 +23,7 @@ ASKED = Request("a/b", _data_uri(picture(96, 64)), "Detect owl in the image.", 2
 
 @contextmanager
 def connected(service: Service, **options: Any) -> Iterator[Server]:
-    settings = dict(served=NAME, wait=0.01, timeout=60.0) | options
+    settings: dict[str, Any] = dict(served=NAME, wait=0.01, timeout=60.0) | options
     with closing(Server(service.url, **settings)) as server:
         yield server
 
