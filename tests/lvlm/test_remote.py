@@ -229,7 +229,8 @@ def test_a_refusal_of_one_answer_too_is_told_and_not_remembered(service: Service
     with over(service, files, concurrency=1) as lvlm:
         with pytest.raises(Refused, match="HTTP 400"):
             next(lvlm.answer([asked(lvlm)], replace(DRAWN, greedy_too=False), None))
-        assert len(service.seen()) == 4 and not lvlm.server.one_by_one
+        assert 2 <= len(service.seen()) <= 1 + DRAWN.n, "the others may not be out yet"
+        assert not lvlm.server.one_by_one
 
 
 def test_several_samplings_are_asked_one_after_the_other(service: Service, files: HuggingFaceLVLM) -> None:
