@@ -15,15 +15,23 @@ FLOORS = {
     3: "maps components assembly masks parsing prompts metrics coding shards packed store predictions regressor "
     "phrases checkpoints artifacts runs draw datasets",
     4: "lvlm selectors splits batches model_card",
-    5: "collect localize localize_spans looks text_stats finding training analysis calibrate",
+    5: "collect localize localize_spans looks text_stats finding training analysis calibrate publish",
     6: "ground evaluate evaluate_many evaluate_refer rivals compare compare_refer cells tables tables_many "
     "tables_refer reported_heads draw_report draw_many draw_refer draw_gallery "
     "ablations draw_heads tables_localization draw_locate draw_training "
-    "draw_paper draw_entropy draw_layers draw_pairs tables_analysis reproduce exports",
-    7: "cli web",
+    "draw_paper draw_entropy draw_layers draw_pairs tables_analysis reproduce exports "
+    "export_files",
+    7: "cli integrations web",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
-ROOMS = {"transformers": "lvlm", "tokenizers": "lvlm", "matplotlib": "draw", "mpl_toolkits": "draw", "typer": "cli"}
+ROOMS = {
+    "transformers": "lvlm",
+    "tokenizers": "lvlm",
+    "matplotlib": "draw",
+    "mpl_toolkits": "draw",
+    "typer": "cli",
+    "sahi": "integrations",
+}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from dataclasses import fields
@@ -16,6 +17,9 @@ from glintbox.records import HeadMap, HeadSeparation, Place, Setting, T, from_js
 HEADS_FILE = "glintbox_heads.json"
 LOCALIZATION_FILE = "glintbox_localization_heads.json"
 REGRESSOR_FILE = "glintbox_regressor.safetensors"
+
+SCHEMA = 1
+"""Of the JSON of head maps and regressors' cards; raised when a field changes its meaning or goes (docs/headmap.md)."""
 
 
 def cache_root() -> Path:
@@ -56,16 +60,24 @@ def read_record(kind: type[T], path: Path, *, what: str, hint: str) -> T:
     """
     if not path.is_file():
         raise NoArtifact(f"expected {what} at {path}, found no file; {hint}")
+    text = path.read_bytes()
+    if (version := _schema(text)) != SCHEMA:
+        raise BadInput(f"expected {what} of schema {SCHEMA} in {path}, got {version}; update glintbox")
     try:
-        record = from_json(kind, path.read_bytes())
+        return from_json(kind, text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise BadInput(f"expected {what} in {path}, got a problem at {where}: {first['msg']}") from error
-    version = record.schema_version  # type: ignore[attr-defined]  # every record that is kept as a file has one
-    if version != 1:
-        raise BadInput(f"expected {what} of schema 1 in {path}, got {version}; update glintbox")
-    return record
+
+
+def _schema(text: bytes) -> object:
+    """The schema that a record says it has, told before its fields are read; what is no record is for the reader."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return SCHEMA
+    return content.get("schema_version", SCHEMA) if isinstance(content, dict) else SCHEMA
 
 
 def save_heads(heads: HeadMap, path: Path, *, separation: HeadSeparation | None = None) -> None:

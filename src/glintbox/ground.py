@@ -19,6 +19,7 @@ from PIL.Image import Image
 from glintbox import artifacts, embedded
 from glintbox.collect import candidate_set, sharpest
 from glintbox.errors import BadInput, NoArtifact
+from glintbox.exports import hugging_face
 from glintbox.images import open_image
 from glintbox.localize import fit_localization, localization_heads, required, with_located, with_text_map
 from glintbox.lvlm.api import LVLM
@@ -192,14 +193,12 @@ class Grounder:
         if not labels or isinstance(labels, str):
             raise BadInput(f"expected a list of labels, got {labels!r}")
         options.setdefault("multiple", True)
-        rows: list[tuple[float, dict[str, Any]]] = []
-        for label, result in zip(labels, self(image, list(labels), **options), strict=True):
-            for box, score, *_ in result.boxes:
-                if score is None:
-                    raise BadInput(f"selector {result.method!r} gives no score; use one that does, e.g. 'consensus'")
-                corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
-                rows.append((score, {"score": score, "label": label, "box": corners}))
-        return [row for score, row in sorted(rows, key=lambda pair: -pair[0]) if score >= threshold]
+        results = self(image, list(labels), **options)
+        for result in results:
+            if any(box.score is None for box in result.boxes):
+                raise BadInput(f"selector {result.method!r} gives no score; use one that does, e.g. 'consensus'")
+        rows = [row for result in results for row in hugging_face(result) if row["score"] >= threshold]
+        return sorted(rows, key=lambda row: -row["score"])
 
     def choice(self, name: str | Selector, *, multiple: bool | Clusters = False) -> tuple[Selector, tuple[str, ...]]:
         """The selector of a name, or the best there is for "auto", and what a user should know of it.

@@ -1,15 +1,16 @@
-"""A regressor as a folder that the Hugging Face Hub knows: weights, config, and a model card made from the config."""
+"""Model cards for the Hugging Face Hub, made from what an artefact says of itself; a regressor as a folder for it."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from glintbox.artifacts import write_whole
+from glintbox.artifacts import HEADS_FILE, LOCALIZATION_FILE, write_whole
 from glintbox.errors import BadInput
-from glintbox.records import Setting, to_json
+from glintbox.records import Calibration, HeadMap, Selection, Setting, to_json
 from glintbox.regressor import CONFIG, WEIGHTS, Amount, RegressorBundle, RegressorCard, Training, weights_of
 
 README = "README.md"
@@ -38,13 +39,12 @@ def save_folder(bundle: RegressorBundle, folder: Path) -> None:
 
 def model_card(card: RegressorCard) -> str:
     """Markdown with the Hub's front matter: what it is for, what it was trained on, what it is worth there."""
-    head = "---\nlibrary_name: glintbox\ntags:\n- visual-grounding\n- attention\n---\n"
     parts = [
-        f"{head}# Attention-IoU regressor for {card.setting.model}",
+        f"{_front(card.setting)}# Attention-IoU regressor for {card.setting.model}",
         "Predicts the IoU of a box that a vision-language model wrote, from the attention that the model paid to the "
         "picture while it wrote x1, y1, x2 and y2 (*Self-Improving Small Object Grounding in LVLMs*, arXiv 2606.01612, "
         "section 4.2). It holds for this setting only:",
-        _table((field.name, getattr(card.setting, field.name)) for field in fields(Setting)),
+        _settings(card.setting),
         _use(card),
         "## Network",
         f"{len(card.heads)} heads of {len({head.layer for head in card.heads})} layers as channels, maps on "
@@ -56,6 +56,71 @@ def model_card(card: RegressorCard) -> str:
     else:
         parts += [*_training(card.training), *_worth(card.training)]
     return "\n\n".join(parts) + "\n"
+
+
+def headmap_card(heads: HeadMap) -> str:
+    """Markdown with the Hub's front matter: which heads are read where, how they were found, what they are worth."""
+    localizes = bool(heads.heads.get("text"))
+    kind, option, call = (
+        ("Localization heads", "localization", 'selector="heads-overlap"')
+        if localizes
+        else ("Head map", "heads", 'selector="acs-free"')
+    )
+    model = heads.setting.model
+    parts = [
+        f"{_front(heads.setting)}# {kind} for {model}",
+        "Which attention heads to read, best first; layers and heads count from 0. It holds for this setting only:",
+        _settings(heads.setting),
+        "```python\n"
+        "from glintbox import Grounder\n\n"
+        f'grounder = Grounder.from_pretrained("{model}", {option}="this-folder/{_named(localizes)}")\n'
+        f'print(grounder("street.jpg", "bicycle", {call}).boxes)\n'
+        "```",
+        _table((place, ", ".join(map(str, chosen))) for place, chosen in heads.heads.items()),
+        "## How they were found",
+        f"By {heads.made_by}.",
+    ]
+    if heads.calibration:
+        parts.append(_table(_calibration(heads.calibration)))
+    if heads.selection:
+        parts.append(_table(_selection(heads.selection)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _named(localizes: bool) -> str:
+    return LOCALIZATION_FILE if localizes else HEADS_FILE
+
+
+def _calibration(made: Calibration) -> Iterable[tuple[str, object]]:
+    yield "data", made.data
+    yield "boxes", f"{made.high} of IoU > {made.tau_high:g}, {made.low} of 0 < IoU <= {made.tau_low:g}"
+    if (drawn := made.sampling) is not None:
+        yield "sampling", f"{drawn.n} answers each at temperature {drawn.temperature:g}, seed {drawn.seed}"
+    for place, delta in made.delta.items():
+        yield f"ΔH at {place}, nats", ", ".join(f"{value:.3f}" for value in delta)
+    if made.acs_free is not None and made.consensus is not None:
+        yield "Acc@0.5 of acs-free on these cases", f"{made.acs_free:.1%}"
+        yield "Acc@0.5 of consensus on these cases", f"{made.consensus:.1%}"
+
+
+def _selection(made: Selection) -> Iterable[tuple[str, object]]:
+    search = made.search
+    yield "data", made.data
+    yield "draws", f"{search.draws} of {search.samples} out of {made.pool} cases"
+    for head, often in list(zip(made.heads, made.frequency, strict=True))[: search.k]:
+        yield f"selection frequency of {head}", f"{often:.1%}"
+    for warning in made.warnings:
+        yield "warning", warning
+
+
+def _front(setting: Setting) -> str:
+    """The Hub's front matter; a model that is no repository of the Hub is not linked."""
+    base = f"base_model: {setting.model}\n" if re.fullmatch(r"[\w.-]+/[\w.-]+", setting.model) else ""
+    return f"---\nlibrary_name: glintbox\n{base}tags:\n- visual-grounding\n- attention\n---\n"
+
+
+def _settings(setting: Setting) -> str:
+    return _table((field.name, getattr(setting, field.name)) for field in fields(Setting))
 
 
 def _use(card: RegressorCard) -> str:

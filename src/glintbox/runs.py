@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from glintbox.artifacts import write_whole
 from glintbox.errors import BadInput
 from glintbox.jobs import Job
-from glintbox.records import Grounding, to_json
+from glintbox.records import Grounding, from_json, to_json
 
 SETTINGS = "settings.json"
 FAILED = "failed.json"
@@ -23,6 +25,21 @@ class Failure(NamedTuple):
     id: str
     image: str
     why: str
+
+
+class Kept(NamedTuple):
+    """A finished result and the picture that it is of: a path or URL, None where only the result was kept."""
+
+    result: Grounding
+    image: str | None
+
+
+class Finished(NamedTuple):
+    """What a run has done: results by id, jobs that failed, ids of jobs that it did not come to."""
+
+    kept: tuple[Kept, ...]
+    failed: tuple[Failure, ...]
+    pending: tuple[str, ...]
 
 
 class Run:
@@ -125,6 +142,50 @@ class Run:
 
     def _result(self, job: str) -> Path:
         return self.folder / f"{job}.json"
+
+
+def read_results(place: Path) -> Finished:
+    """What lies in a run's folder, or in a file of results: one Grounding as JSON a line, as `--json` prints them.
+
+    Raises:
+        BadInput: no such place, no result in it, or a file there that is no result.
+    """
+    if place.is_file():
+        lines = [line for line in place.read_bytes().split(b"\n") if line.strip()]
+        named = [(f"{place}:{number}", line) for number, line in enumerate(lines, start=1)]
+        finished = Finished(tuple(Kept(_grounding(text, where), None) for where, text in named), (), ())
+    else:
+        finished = _read_folder(place)
+    if not (finished.kept or finished.failed):
+        raise BadInput(
+            f"expected a folder that glintbox ground --out wrote, or its --json lines, at {place}, found no result"
+        )
+    return finished
+
+
+def _read_folder(folder: Path) -> Finished:
+    paths = sorted(path for path in folder.glob("*.json") if path.name not in (SETTINGS, FAILED))
+    results = [_grounding(path.read_bytes(), str(path)) for path in paths]
+    jobs: dict[str, list[str]] = _json(folder / SETTINGS, {}).get(JOBS, {})
+    failed = tuple(Failure(**entry) for entry in _json(folder / FAILED, []))
+    done = {path.stem for path in paths} | {failure.id for failure in failed}
+    kept = tuple(Kept(result, jobs.get(path.stem, [None])[0]) for path, result in zip(paths, results, strict=True))
+    return Finished(kept, failed, tuple(sorted(set(jobs) - done)))
+
+
+def _grounding(text: bytes, where: str) -> Grounding:
+    try:
+        return from_json(Grounding, text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"])) or "the text"
+        raise BadInput(
+            f"expected a result of glintbox ground in {where}, got a problem at {at}: {first['msg']}"
+        ) from error
+
+
+def _json(path: Path, default: Any) -> Any:
+    return json.loads(path.read_bytes()) if path.is_file() else default
 
 
 def _place(image: str) -> str:

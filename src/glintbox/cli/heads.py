@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from statistics import fmean
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 
 from glintbox import artifacts, embedded
 from glintbox.calibrate import Calibrated
@@ -137,6 +139,14 @@ def show(
     print_heads(found)
     for name in ("model", "revision", "model_type", "prompt", "view", "pixels", "moment"):
         results.print(f"{name}: {getattr(found.setting, name)}", soft_wrap=True)
+
+
+def schema() -> None:
+    """glintbox heads schema > headmap.schema.json
+
+    Print the JSON schema of a head map's file, for other tools.
+    """
+    results.print_json(json.dumps(TypeAdapter(HeadMap).json_schema()))
 
 
 def _own(model: str, localization: bool) -> Path:

@@ -113,7 +113,7 @@ def _done(
 def line(grounding: Grounding) -> str:
     """One line a person can read."""
     if not grounding.boxes:
-        return f"{grounding.id}: {grounding.found.query}: not found ({_why(grounding)})"
+        return f"{grounding.id}: {grounding.found.query}: not found ({why_none(grounding)})"
     boxes = "  ".join(
         (f"{best.label}: " if best.label else "")
         + f"[{', '.join(f'{value:.0f}' for value in best.box)}]"
@@ -123,7 +123,8 @@ def line(grounding: Grounding) -> str:
     return f"{grounding.id}: {grounding.found.query}: {boxes}  ({grounding.method})"
 
 
-def _why(grounding: Grounding) -> str:
+def why_none(grounding: Grounding) -> str:
+    """Why a result has no box: what its answers say."""
     readings = grounding.found.readings
     if not readings:
         return "; ".join(grounding.found.notes)
