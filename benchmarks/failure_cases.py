@@ -1,4 +1,4 @@
-"""Which expressions localization heads are tried on: ordinals, numbers of things, shapes with a hollow; in scene order."""
+"""Which expressions localization heads are tried on: ordinals, numbers of things, hollow shapes; in scene order."""
 
 from __future__ import annotations
 
