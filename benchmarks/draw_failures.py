@@ -47,7 +47,7 @@ def failures_figure(rows: Mapping[str, Sequence[Shown]]) -> Any:
     figure = Figure(
         figsize=(SIDE * cols + 0.2, (SIDE + 0.75) * len(rows) + 0.5), dpi=DPI, facecolor="white", layout="constrained"
     )
-    places = np.atleast_1d(figure.subfigures(len(rows), 1)) if rows else ()
+    places = figure.subfigures(len(rows), 1, squeeze=False)[:, 0] if rows else ()
     for place, (name, cases) in zip(places, rows.items(), strict=True):
         place.suptitle(name, fontsize=11, fontweight="bold")
         panels = place.subplots(1, cols, squeeze=False)[0]

@@ -15,6 +15,7 @@ from glintbox.boxes import Box, Size
 from glintbox.draw import save_figure
 from glintbox.evaluate_refer import filled
 from glintbox.localize import text_maps
+from glintbox.localize_spans import spoken
 from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
 from glintbox.masks import encode
 from glintbox.records import HeadMap, Sample, Site, TextMaps
@@ -207,7 +208,7 @@ def test_expressions_are_joined_by_lot_but_always_the_same(scene):
 
 def test_what_stands_behind_a_span_is_a_comma_or_and():
     lvlm, _ = scripted(**{"a, b and c": BOXES[0]})
-    _, phrases = spans.spoken(lvlm, Image.new("RGB", (80, 60)), "a, b and c")
+    _, phrases = spoken(lvlm, Image.new("RGB", (80, 60)), "a, b and c")
     assert [spans._behind("a, b and c", phrase).text for phrase in phrases] == ["a,", "b and", "c"]
 
 
@@ -227,10 +228,10 @@ def test_failures_are_found_measured_and_drawn(scene, tmp_path):
     texts = {"the left owl": BOXES[0], "the right owl": BOXES[0], "two owls": BOXES[1], "the cup": BOXES[2]}
     lvlm, _ = scripted(**texts)
     several = [scene, scene._replace(id="11000001", said=scene.said[1:])]
-    ordinals, counts = failures.ordinals(several, 9), failures.counts(several, 1)
+    ordinals, counts = failure_cases.ordinals(several, 9), failure_cases.counts(several, 1)
     assert [case.text for case in ordinals] == ["the left owl", "the right owl"]
     assert [(case.text, len(case.meant), case.kind) for case in counts] == [("two owls", 2, "two")]
-    shapes = failures.shapes(several, 1)
+    shapes = failure_cases.shapes(several, 1)
     assert [(case.kind, case.meant[0].label) for case in shapes] == [("hollow", "owl"), ("full", "owl")]
     looks = failures.look(lvlm, [*ordinals, *counts], SHARP[:3])
     line = failures.ordinal_table(failures.Looks(ordinals, {k: m[:2] for k, m in looks.maps.items()})).splitlines()[2]
