@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "glintbox"
 FLOORS = {
-    0: "errors embedded boxes images jobs layout",
+    0: "errors embedded boxes images jobs pairs layout",
     1: "geometry",
     2: "records",
     3: "maps components assembly masks parsing prompts metrics coding shards packed store predictions regressor "

@@ -50,10 +50,10 @@ class Places(ScriptedLVLM):
             yield answered
 
     def seen(self, sites: Sequence[Site], watch: Watch) -> Tensor:
-        rows = torch.zeros(len(sites), len(watch.heads or ()), 48)
+        rows = torch.zeros(len(sites), len(watch.heads or ()), 6, 8)
         for row, site in zip(rows, sites, strict=True):
-            row[:, site.token - 48] = 0.5
-        return rows.reshape(len(rows), -1, 6, 8)
+            row[:, (site.token - 48) // 8, (site.token - 48) % 8] = 0.5
+        return rows
 
 
 def setting(lvlm: ScriptedLVLM) -> Setting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
@@ -50,8 +51,7 @@ def locate_figure(
             f"expected the picture that was asked about, of {found.image}, and the maps of its localization heads, got "
             f"one of {size} and {'maps' if looked else 'no maps'}; draw what glintbox.localize gives"
         )
-    mpl = matplotlib_parts()
-    wide, high = _panel(size)
+    mpl, (wide, high) = matplotlib_parts(), _panel(size)
     cols = 1 if wide > 2 * high else min(1 + len(looked), ACROSS)
     rows = -(-(1 + len(looked)) // cols)
     with mpl.style.context("default"):
@@ -64,9 +64,13 @@ def locate_figure(
         for axes, maps, words in zip(others, looked, _titles(grounding), strict=False):
             _picture(axes, image.convert("L").point([value * 6 // 10 for value in range(256)]))
             _attention(axes, maps, assemble(maps.values, maps.grid, assembly, image=size), words)
-        for axes in others[len(looked) :]:
-            axes.set_axis_off()
+        _empty(others[len(looked) :])
     return figure
+
+
+def _empty(panels: Sequence[Axes]) -> None:
+    for axes in panels:
+        axes.set_axis_off()
 
 
 def _titles(grounding: Grounding) -> list[str]:

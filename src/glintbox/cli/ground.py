@@ -53,36 +53,18 @@ Located = Annotated[bool, typer.Option("--located", help="The localization heads
 
 
 def ground(
-    images: Images,
-    *,
-    query: Query = None,
-    model: AnyModel = None,
+    images: Images, *, query: Query = None, model: AnyModel = None,
     n: Annotated[int, typer.Option(help="Sampled answers beside the greedy one.")] = 10,
     temperature: Annotated[float, typer.Option(help="Of the samples; 0.5 to 1.0 is usual.")] = 0.7,
-    top_p: float = 0.9,
-    top_k: int = 100,
-    seed: int = 0,
-    max_new_tokens: int = 512,
+    top_p: float = 0.9, top_k: int = 100, seed: int = 0, max_new_tokens: int = 512,
     selector: Annotated[str, typer.Option(help="auto, or a name: acs-free, consensus, majority-vote …")] = "auto",
     multiple: Annotated[bool, typer.Option("--multiple", help="Several objects: one box per cluster.")] = False,
-    heads: Heads = None,
-    regressor: Regressor = None,
-    localization: Looks = None,
-    located: Located = False,
-    out: Out = None,
-    as_json: AsJson = False,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    sampler: Sampler = "local",
-    base_url: BaseUrl = None,
-    served_name: ServedName = None,
-    processor: Processor = None,
-    family: Family = None,
-    api_key_env: ApiKeyEnv = API_KEY_ENV,
-    concurrency: Concurrency = 8,
-    timeout: Timeout = 120.0,
-    retries: Retries = 5,
-) -> None:
+    heads: Heads = None, regressor: Regressor = None, localization: Looks = None, located: Located = False,
+    out: Out = None, as_json: AsJson = False, device: Device = "auto", dtype: Dtype = "auto",
+    sampler: Sampler = "local", base_url: BaseUrl = None, served_name: ServedName = None,
+    processor: Processor = None, family: Family = None, api_key_env: ApiKeyEnv = API_KEY_ENV,
+    concurrency: Concurrency = 8, timeout: Timeout = 120.0, retries: Retries = 5,
+) -> None:  # fmt: skip
     """glintbox ground street.jpg --query "bicycle" --out found
 
     Find objects: write several candidate boxes, read the attention behind each, keep the box that it supports.

@@ -69,8 +69,7 @@ def referred(
     fitting: Iterator[Spoken] = (one for one in listed if _fits(one, size))
     if sample is not None and ids is None:
         fitting = _drawn(list(fitting), sample, seed)
-    most = limit or (ENDLESS if dataset == SCENES and ids is None else None)
-    chosen = list(islice(fitting, most))
+    chosen = list(islice(fitting, limit or (ENDLESS if dataset == SCENES and ids is None else None)))
     there, lost = require_pictures(chosen, skip=skip_missing)
     if lost:
         log.warning("left out %d of %d expressions: their pictures are not there", lost, len(chosen))

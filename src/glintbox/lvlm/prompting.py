@@ -63,11 +63,7 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
     )
     config = loaded.model.config
     ids = inputs["input_ids"][0]
-    limit = config.get_text_config().max_position_embeddings
-    if len(ids) > limit:
-        raise BadInput(
-            f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture, or say less"
-        )
+    _refuse_long(ids, config.get_text_config().max_position_embeddings)
     columns = _some_columns(inputs, config)
     views = checked_views(loaded.family, inputs, size, loaded.processor, config)
     said = _said(loaded, chat, ids, columns)
@@ -130,6 +126,13 @@ def _refuse_special(tokenizer: Any, query: str) -> None:
     for token in _special(tokenizer).values():
         if token in query:
             raise BadInput(f"expected a query in plain words, got one with the special token {token!r}; leave it out")
+
+
+def _refuse_long(ids: Tensor, limit: int) -> None:
+    if len(ids) > limit:
+        raise BadInput(
+            f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture, or say less"
+        )
 
 
 def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> Said:
