@@ -9,6 +9,8 @@ GlintboxError
 ├── SettingMismatch    an artefact was made under another setting than the model at hand
 ├── BadContract        a model does not behave as its family promises
 ├── OutOfMemory        the picture and N do not fit; names what would
+├── Busy               more waits for the model than may wait
+├── Gone               a result of the page is no longer kept
 └── Closed             an `Answered` was read after its iterator moved on
 """
 
@@ -61,6 +63,14 @@ class BadContract(GlintboxError):
 
 class OutOfMemory(GlintboxError):
     """The device memory does not hold picture and samples."""
+
+
+class Busy(GlintboxError):
+    """The line before the model is full."""
+
+
+class Gone(GlintboxError):
+    """A result that never was, or that newer ones have displaced."""
 
 
 class Closed(GlintboxError):

@@ -27,6 +27,7 @@ from glintbox.cli import (
     reproduce,
     scenes,
     train,
+    web,
 )
 from glintbox.cli.console import errors
 from glintbox.errors import GlintboxError
@@ -70,6 +71,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "refer": refer.refer,
     "reproduce": reproduce.reproduce,
+    "web": web.web,
     "doctor": doctor.doctor,
     "models": models.models,
     "env": env.env,
