@@ -24,6 +24,7 @@ FLOORS = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 ROOMS = {"transformers": "lvlm", "tokenizers": "lvlm", "matplotlib": "draw", "mpl_toolkits": "draw", "typer": "cli"}
+ROOMS |= {"starlette": "web", "uvicorn": "web"}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
