@@ -40,7 +40,7 @@ def test_words_name_a_choice_and_the_first_temperature_is_the_usual_one(found: F
     assert choice(found, "1", "consensus", "1") == Choice(1.0, "consensus", True)
     with pytest.raises(BadInput, match=r"expected a temperature that was sampled \(0\.7, 1\), got '0\.6'; another has"):
         choice(found, "0.6", "", "")
-    with pytest.raises(BadInput, match="expected a selector of auto, first-valid, .* got 'best'"):
+    with pytest.raises(BadInput, match=r"expected a selector of auto, first-valid, .* got 'best'"):
         choice(found, "", "best", "")
 
 

@@ -116,7 +116,7 @@ def test_what_is_served_is_a_table_of_few_files_with_strict_headers(client: Test
     ],
 )
 def test_uploads_that_are_no_such_question_are_refused_with_the_reason(
-    client: TestClient, body: bytes, headers: dict[str, str], words: str, status: int, told: str
+    client: TestClient, *, body: bytes, headers: dict[str, str], words: str, status: int, told: str
 ) -> None:
     answer = client.post(f"/find?{words}", content=body, headers=headers)
     assert answer.status_code == status and told in answer.json()["error"]
@@ -163,6 +163,10 @@ def test_questions_about_what_is_not_there_are_refused(client: TestClient) -> No
 
 
 def test_an_address_that_is_taken_is_named(page: Page) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(BadInput, match="expected an address that is free, got 127.0.0.1 port .* another --port"):
-            serve(page, "127.0.0.1", taken.getsockname()[1], ready=lambda _: None)
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    with (
+        taken,
+        pytest.raises(BadInput, match=rf"expected an address that is free, got 127\.0\.0\.1 port {port} .* another"),
+    ):
+        serve(page, "127.0.0.1", port, ready=lambda _: None)
