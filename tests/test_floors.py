@@ -31,6 +31,8 @@ ROOMS = {
     "mpl_toolkits": "draw",
     "typer": "cli",
     "sahi": "integrations",
+    "starlette": "web",
+    "uvicorn": "web",
 }
 
 

@@ -10,6 +10,8 @@ GlintboxError
 ├── BadContract        a model does not behave as its family promises
 ├── OutOfMemory        the picture and N do not fit; names what would
 ├── Unanswered         a server gave no answer that can be used, after all retries
+├── Busy               more waits for the model than may wait
+├── Gone               a result of the page is no longer kept
 └── Closed             an `Answered` was read after its iterator moved on
 """
 
@@ -66,6 +68,14 @@ class OutOfMemory(GlintboxError):
 
 class Unanswered(GlintboxError):
     """A server gave no answer that can be used."""
+
+
+class Busy(GlintboxError):
+    """The line before the model is full."""
+
+
+class Gone(GlintboxError):
+    """A result that never was, or that newer ones have displaced."""
 
 
 class Closed(GlintboxError):

@@ -28,7 +28,7 @@ from glintbox.cli.sampler import (
     remote_of,
 )
 from glintbox.cli.working import open_run, pending, work
-from glintbox.draw import grounding_figure, save_figure
+from glintbox.draw import grounding_figure, own_heads, save_figure
 from glintbox.errors import UnknownName
 from glintbox.ground import Grounder
 from glintbox.jobs import Job, read_jobs
@@ -116,8 +116,6 @@ def _work(
 
 def _png(image: Image.Image, grounding: Grounding, heads: HeadMap | None) -> bytes:
     """Attention is shown as acs-free looks at it, where the maps of its heads were kept; else of all kept heads."""
-    buffer, maps = BytesIO(), grounding.found.maps
-    told = heads is not None and maps is not None and all(set(of) <= set(maps.heads) for of in heads.heads.values())
-    own = heads if told and grounding.method in {"acs-free", "acs-learned"} else None
-    save_figure(grounding_figure(image, grounding, heads=own), buffer)
+    buffer = BytesIO()
+    save_figure(grounding_figure(image, grounding, heads=own_heads(grounding, heads)), buffer)
     return buffer.getvalue()
