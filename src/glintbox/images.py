@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +102,7 @@ def size_of(source: Path | bytes, *, max_pixels: int | None = None) -> Size:
         return Size(size.height, size.width) if image.getexif().get(_TURNED, 1) in _LYING else size
 
 
-def _stream(source: str | Path | bytes, timeout_s: float) -> tuple[str, IO[bytes]]:
+def _stream(source: str | Path | bytes, timeout_s: float) -> tuple[str, io.BytesIO | io.BufferedReader]:
     """What errors call it, and its bytes."""
     if isinstance(source, bytes):
         return "the bytes", io.BytesIO(source)

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from glintbox.errors import BadInput
 from glintbox.records import Grounding, from_json
-from glintbox.web.asking import Limits
+from glintbox.web.asking import Found, Limits
 from glintbox.web.examples import Example
 from glintbox.web.server import FILES, UPLOAD, Page, names_of, serve
 from tests.web.scripted_page import a_grounder, a_picture
@@ -141,7 +141,12 @@ def test_pages_of_other_sites_reach_nothing(client: TestClient) -> None:
 
 def test_a_full_line_is_told_to_come_back(page: Page, client: TestClient) -> None:
     go = Event()
-    first = page.desk.submit(lambda: go.wait(10) or None, 1)  # type: ignore[arg-type,return-value]  # never looked at
+
+    def held() -> Found:
+        go.wait(10)
+        raise BadInput("expected a picture, got none")
+
+    first = page.desk.submit(held, 1)
     jobs = [client.post("/find?query=cup&n=2", content=a_picture(), headers=TYPE) for _ in range(5)]
     assert [answer.status_code for answer in jobs] == [202] * 4 + [503]
     assert "try again in a minute" in jobs[4].json()["error"]
