@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from glintbox.ablations import DEFAULT, WHAT, Way, judge, outcomes, ways
 from glintbox.assembly import Assembly, assemble
 from glintbox.boxes import iou
 from glintbox.errors import BadInput, UnknownName
-from glintbox.finding import Table, table
+from glintbox.finding import Table, alone, table
 from glintbox.records import Head, Search
 from glintbox.text_stats import TextCase
 from tests.text_cases import GOOD, HEADS, STRAY, WIDE, a_case, kept
@@ -73,6 +74,9 @@ def test_what_is_varied_is_varied_and_nothing_else(found: Table) -> None:
     by_criteria = {way.name: way.heads for way in ways("criteria", found, SEARCH)}
     assert by_criteria["attention sum, greedy"] is None and by_criteria["attention sum, fixed"] == (WIDE,)
     assert by_criteria["spatial entropy, fixed"] == by_criteria["both, fixed"] == (GOOD,)
+    assert by_criteria["IoU with the truth, fixed"] == (GOOD,)
+    unmasked = found._replace(iou=torch.full_like(found.iou, torch.nan))
+    assert "IoU with the truth, fixed" not in {way.name for way in ways("criteria", unmasked, SEARCH)}
 
 
 def test_accuracy_by_size_by_hand() -> None:
@@ -84,8 +88,7 @@ def test_accuracy_by_size_by_hand() -> None:
 
 
 def table_of_one() -> Table:
-    case = a_case(0)
-    return Table(HEADS, ("a",), *(part[None] for part in case.numbers))
+    return alone(a_case(0).numbers, HEADS)
 
 
 def test_what_cannot_be_judged_is_refused(found: Table) -> None:

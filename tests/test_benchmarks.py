@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import capture, finding, locate, store, training
+from benchmarks import capture, failure_cases, failures, finding, locate, spans, store, told, training
 from benchmarks.capture import COMPARISONS, in_own_process, main, row, skipped, spread
+from benchmarks.draw_failures import failures_figure
 from benchmarks.strategies import STRATEGIES, Measurement, measure
 from benchmarks.subject import QUICK, Setting, ask, coordinate_sites
 from glintbox.boxes import Box, Size
-from glintbox.lvlm.scripted import Script, ScriptedLVLM
-from glintbox.records import Sample, Site
+from glintbox.draw import save_figure
+from glintbox.evaluate_refer import filled
+from glintbox.localize import text_maps
+from glintbox.localize_spans import spoken
+from glintbox.lvlm.scripted import SHARP, Script, ScriptedLVLM
+from glintbox.masks import encode
+from glintbox.records import HeadMap, Sample, Site, TextMaps
 
 RANDOM = [name for name in STRATEGIES if not name.startswith("box")]
 ROWS = 8 * 2 * 4 * 24  # sites × layers × heads × cells
@@ -148,3 +155,105 @@ def test_what_finding_heads_costs_is_a_line_of_a_table(tmp_path):
     heading, rule, line = finding.report(costs._replace(reading=2.0), "scripted").splitlines()
     assert heading.count("|") == rule.count("|") == line.count("|") == 8
     assert line.startswith("| scripted | 12 | 4 (1) | 2.00 s | 500 s (× 250.0) |")
+
+
+BOXES = (Box(0, 0, 30, 20), Box(40, 30, 80, 60), Box(50, 0, 70, 20))
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Two owls and a cup in 80 x 60 px, cells of 10 px; the second owl is an L."""
+    Image.new("RGB", (80, 60), "gray").save(tmp_path / "a.png")
+    size = Size(80, 60)
+    bent = np.zeros((60, 80), dtype=bool)
+    bent[30:60, 40:46] = bent[54:60, 40:80] = True
+    masks = (filled(BOXES[0], size), encode(bent), filled(BOXES[2], size))
+    things = tuple(told.Thing(*one) for one in zip(("owl", "owl", "cup"), BOXES, masks, strict=True))
+    words = (("the left owl", "ordinal", 0), ("the right owl", "ordinal", 1), ("the cup", "category", 2))
+    return told.Told("11000000", tmp_path / "a.png", size, things, tuple(told.Said(*one) for one in words))
+
+
+def scripted(**truths):
+    """Sharp heads look at the box of each text."""
+    lvlm = ScriptedLVLM({text: Script("", ("",), box) for text, box in truths.items()})
+    setting = lvlm.card.setting(prompt="expression", view="default", moment="predicting")
+    return lvlm, HeadMap(setting, "by hand", {"text": SHARP[:3]})
+
+
+def test_spans_of_a_joined_expression_are_judged_in_every_way(scene):
+    asked = spans.Joined(scene, (scene.said[2], scene.said[1]))
+    assert asked.text == "the cup and the right owl" and [thing.label for thing in asked.things] == ["cup", "owl"]
+    texts = {asked.text: BOXES[2], "the cup": BOXES[2], "the right owl": BOXES[1]}
+    lvlm, headmap = scripted(**texts)
+    maps = spans.looked(lvlm, asked, headmap)
+    cases = {way: [spans.judged(asked, some)] for way, some in maps.items()}
+    assert tuple(cases) == spans.WAYS
+    (cup, owl), (alone_cup, alone_owl) = cases[spans.SPAN][0], cases[spans.ALONE][0]
+    assert cup == alone_cup and cup.density > 3 > 0.5 > owl.density, "the joined text looks at the cup, however asked"
+    assert alone_owl.density > 3 and alone_owl.points and not owl.points and owl.other == cup.iou > 0 == cup.other
+    told_so = spans.report(cases).splitlines()
+    assert len(told_so) == 2 + len(spans.WAYS) and told_so[0].count("|") == 8
+    assert spans.PERFECT in told_so[-1] and "100.0 |" in told_so[-1], "a perfect map's brightest cell is the object's"
+    assert len(spans.differences(cases).splitlines()) == 5
+
+
+def test_expressions_are_joined_by_lot_but_always_the_same(scene):
+    for seed in range(9):
+        one = spans.joined(scene, seed)
+        assert one == spans.joined(scene, seed) and one is not None
+        assert len(one.parts) == len({part.target for part in one.parts}) in (2, 3)
+    assert len({spans.joined(scene, seed) for seed in range(9)}) > 3
+    assert spans.joined(scene._replace(said=scene.said[:1]), 0) is None
+
+
+def test_what_stands_behind_a_span_is_a_comma_or_and():
+    lvlm, _ = scripted(**{"a, b and c": BOXES[0]})
+    _, phrases = spoken(lvlm, Image.new("RGB", (80, 60)), "a, b and c")
+    assert [spans._behind("a, b and c", phrase).text for phrase in phrases] == ["a,", "b and", "c"]
+
+
+def test_a_perfect_map_lies_on_the_pixels_and_is_judged_so(scene):
+    lvlm, headmap = scripted(**{"the cup": BOXES[2]})
+    prompt, maps = text_maps(lvlm, Image.new("RGB", (80, 60)), "the cup", SHARP[:3])
+    looked = TextMaps(headmap.setting, SHARP[:3], prompt.views["default"].grid, maps)
+    ideal = told.perfect(scene.things[1].mask, looked)
+    rows, cols = ideal.values[0].nonzero().T.tolist()
+    assert sorted(zip(rows, cols, strict=True)) == [(3, 4), (4, 4), (5, 4), (5, 5), (5, 6), (5, 7)]
+    assert told.inside(ideal, BOXES[1]) == pytest.approx(1) and told.even(BOXES[1], ideal.grid) == pytest.approx(0.25)
+    assert told.density(ideal, BOXES[1]) == pytest.approx(4) and told.inside(ideal, BOXES[0]) == 0
+    assert told.points_at(ideal, BOXES[1]) and not told.points_at(ideal, BOXES[0])
+
+
+def test_failures_are_found_measured_and_drawn(scene, tmp_path):
+    texts = {"the left owl": BOXES[0], "the right owl": BOXES[0], "two owls": BOXES[1], "the cup": BOXES[2]}
+    lvlm, _ = scripted(**texts)
+    several = [scene, scene._replace(id="11000001", said=scene.said[1:])]
+    ordinals, counts = failure_cases.ordinals(several, 9), failure_cases.counts(several, 1)
+    assert [case.text for case in ordinals] == ["the left owl", "the right owl"]
+    assert [(case.text, len(case.meant), case.kind) for case in counts] == [("two owls", 2, "two")]
+    shapes = failure_cases.shapes(several, 1)
+    assert [(case.kind, case.meant[0].label) for case in shapes] == [("hollow", "owl"), ("full", "owl")]
+    looks = failures.look(lvlm, [*ordinals, *counts], SHARP[:3])
+    line = failures.ordinal_table(failures.Looks(ordinals, {k: m[:2] for k, m in looks.maps.items()})).splitlines()[2]
+    assert "| ordinal | the heads' maps | 2 |" in line and "| 50.0 (0.0 to 100.0) | 50.0 |" in line
+    counted = failures.count_table(failures.Looks(counts, {k: m[2:] for k, m in looks.maps.items()})).splitlines()
+    assert "| two | perfect maps | 1 |" in counted[3] and "| 100.0 |" in counted[3], "two parts are two owls"
+    shaped = failures.look(lvlm, shapes, SHARP[:3])
+    assert "fills ≤ 65%" in failures.shape_table(shaped)
+    part = failures.Part("Shapes", "", "", shaped, "hollow")
+    owls = failures.Part("Ordinals", "", "", looks.of("ordinal"), "ordinal")
+    figure = failures_figure({one.heading: list(failures.shown(one, 3)) for one in (owls, part)})
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["the left owl", "the right owl", "the right owl", ""]
+    assert all("IoU" in axes.texts[0].get_text() for axes in figure.axes[:3])
+    save_figure(figure, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("one", "several"),
+    [("owl", "owls"), ("bus", "buses"), ("toothbrush", "toothbrushes"), ("person", "people"), ("tomato", "tomatoes"),
+     ("scissors", "pairs of scissors"), ("couch", "couches"), ("tv", "tvs"), ("wine glass", "wine glasses")],
+)  # fmt: skip
+def test_several_of_a_category(one, several):
+    assert failure_cases.plural(one) == several

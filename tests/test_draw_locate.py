@@ -6,17 +6,19 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 from PIL import Image
 
 from glintbox.assembly import Assembly
 from glintbox.boxes import Box, Size
 from glintbox.draw import CHOSEN, TRUTH, save_figure
-from glintbox.draw_locate import locate_figure
+from glintbox.draw_locate import SPANS, locate_figure
 from glintbox.errors import BadInput
 from glintbox.geometry import TokenGrid
 from glintbox.localize import localized
-from glintbox.records import Grounding, TextMaps
+from glintbox.localize_spans import spans_localized
+from glintbox.records import Grounding, SpanMaps, TextMaps
 from tests.sets import SETTING, a_set
 
 SIZE = Size(160, 60)
@@ -74,6 +76,36 @@ def test_wide_pictures_lie_above_each_other_and_the_picture_stays_as_it_was(size
     one, other = (axes.get_position() for axes in figure.axes)
     assert (one.y0 >= other.y1) == stacked and (one.x1 <= other.x0) == (not stacked)
     assert written.getvalue().startswith(b"\x89PNG") and picture.tobytes() == Image.new("RGB", size, "teal").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("spans", "size", "panels"), [(2, SIZE, (3, 1)), (3, Size(160, 150), (1, 4)), (5, Size(60, 90), (2, 4))]
+)
+def test_each_span_has_a_map_of_its_own_and_its_words_at_its_box(
+    spans: int, size: Size, panels: tuple[int, int]
+) -> None:
+    bare, maps = replace(a_set(), image=size), []
+    for k in range(spans):
+        values = torch.full((1, 6, 8), 0.01)
+        values[:, 2, k] = 0.3
+        looked = TextMaps(SETTING, (), TokenGrid(6, 8, Box.whole(size)), values)
+        maps.append(SpanMaps(f"thing {k}", (k, k + 1), k, looked))
+    maps[1] = replace(maps[1], maps=replace(maps[1].maps, values=torch.full((1, 6, 8), 0.01)))
+    grounding = spans_localized(replace(bare, span_maps=tuple(maps)), SHARP)
+    figure = locate_figure(Image.new("RGB", size, "teal"), grounding, assembly=SHARP)
+    first, *others = figure.axes
+    assert first.get_subplotspec().get_gridspec().get_geometry() == panels
+    assert first.get_title() == f"{spans - 1} of {spans} spans found"
+    wide, high = size.width / 8, size.height / 6
+    named = [k for k in range(spans) if k != 1]
+    assert [text.get_text() for text in first.texts] == [f"thing {k}" for k in named]
+    assert np.allclose(patches(first), [(wide * k, 2 * high, wide, high) for k in named])
+    colors = [text.get_bbox_patch().get_facecolor() for text in first.texts]
+    assert colors == [to_rgba(SPANS[k]) for k in named] and len(first.images) == spans
+    assert [axes.get_title().partition(" · ")[0] for axes in others if axes.axison] == [
+        f"“thing {k}”" for k in range(spans)
+    ]
+    save_figure(figure, BytesIO())
 
 
 def test_another_picture_or_a_result_without_maps_is_refused() -> None:

@@ -46,7 +46,7 @@ def random_table(seed: int, cases: int = 9, heads: int = 7) -> Table:
     share, entropy, bottom, iou = torch.rand(4, cases, heads, generator=draw)
     entropy = torch.where(torch.rand(cases, heads, generator=draw) < 0.1, torch.inf, (4 * entropy).round() / 4)
     known = tuple(Head(1 + k // 2, k % 2) for k in range(heads))
-    return Table(known, tuple(f"{k}-0" for k in range(cases)), share, entropy, bottom, iou)
+    return Table(known, tuple(f"{k}-0" for k in range(cases)), share, entropy, bottom, iou, iou[:, 0] / 2)
 
 
 searches = st.builds(
@@ -134,7 +134,7 @@ def test_by_hand() -> None:
 def test_greedy_is_what_counts_first_in_a_case_alone() -> None:
     found = random_table(3)
     for case in range(9):
-        numbers = HeadNumbers(*(part[case] for part in found[2:]))
+        numbers = HeadNumbers(*(part[case] for part in found[2:6]))
         chosen = greedy(numbers, found.heads, Search(k=2, each=True))
         one = found.of([found.ids[case]])
         counts = counted(one, Search(best=2, each=True)).counts[0]
@@ -198,6 +198,23 @@ def test_what_is_odd_is_warned_of() -> None:
     assert "median spatial entropy above 0.8 (least: 2.00)" in told[2]
     focused = found._replace(entropy=torch.where(torch.arange(15) == 3, 0.1, found.entropy))
     assert len(selection(selected(focused, replace(search, draws=1))).warnings) == 0
+
+
+def test_heads_that_overlap_the_truth_no_more_than_chance_are_warned_of(tmp_path: Path) -> None:
+    table_of_truth = table(kept(tmp_path, range(12)))
+    assert table_of_truth.true.tolist() == pytest.approx([4 / 24] * 12), "two by two of 24 cells"
+    stray = replace(SEARCH, criteria="entropy", best=2, k=2)
+    assert selection(selected(table_of_truth, stray)).warnings == ()
+    search = Search(samples=4, draws=1, best=2, k=2, tau=0.1)
+    found = a_table([[0.5] * 3] * 4, [[0.0, 0.1, 0.9]] * 4)._replace(true=torch.tensor([0.1, 0.1, 0.3, torch.nan]))
+    masked = torch.tensor([True, True, True, False])
+    for ious, warned in (((0.1, 0.2, 0.9), True), ((0.2, 0.14, 0.0), False)):
+        iou = torch.where(masked[:, None], torch.tensor([ious] * 4), torch.nan)
+        told = selection(selected(found._replace(iou=iou), search)).warnings
+        assert len(told) == warned
+    told = selection(selected(found._replace(iou=torch.full((4, 3), 0.1)), search)).warnings
+    assert told[0].startswith("the heads that count most often have a mean IoU of 0.100 with the true masks, the whole")
+    assert "picture has 0.167: they do not look at what is meant" in told[0]
 
 
 @pytest.mark.parametrize(

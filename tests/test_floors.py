@@ -9,13 +9,13 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "glintbox"
 FLOORS = {
-    0: "errors embedded boxes images jobs layout",
+    0: "errors embedded boxes images jobs pairs layout",
     1: "geometry",
     2: "records",
     3: "maps components assembly masks parsing prompts metrics coding shards packed store predictions regressor "
-    "checkpoints artifacts runs draw datasets",
+    "phrases checkpoints artifacts runs draw datasets",
     4: "lvlm selectors splits batches model_card",
-    5: "collect localize looks text_stats finding training analysis calibrate publish",
+    5: "collect localize localize_spans looks text_stats finding training analysis calibrate publish",
     6: "ground evaluate evaluate_many evaluate_refer rivals compare compare_refer cells tables tables_many "
     "tables_refer reported_heads draw_report draw_many draw_refer draw_gallery "
     "ablations draw_heads tables_localization draw_locate draw_training "
@@ -31,6 +31,8 @@ ROOMS = {
     "mpl_toolkits": "draw",
     "typer": "cli",
     "sahi": "integrations",
+    "starlette": "web",
+    "uvicorn": "web",
 }
 
 

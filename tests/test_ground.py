@@ -199,7 +199,7 @@ def test_the_regressors_iou_is_the_score_of_the_box_everywhere() -> None:
     found = ground(PICTURE, "cup", n=3)
     assert (found.method, found.score_kind) == ("acs-learned", "iou")
     assert "selector auto took acs-learned: this model has a regressor" in found.found.notes
-    [(_, score, candidate, _)] = found.boxes
+    [(_, score, candidate, *_)] = found.boxes
     expected = predicted_iou(bundle)(found.found)
     assert candidate == int(expected.argmax()) and score == float(expected.max())
     assert from_json(Grounding, to_json(found)).boxes[0].score == score

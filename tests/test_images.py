@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, features
 
 from glintbox import images
+from glintbox.boxes import Size
 from glintbox.errors import UnreadableImage
 from glintbox.images import MAX_PIXELS, open_image, size_of
 
@@ -254,8 +255,17 @@ def test_any_other_array_is_refused_with_what_came(array: np.ndarray, message: s
 
 def test_what_is_no_picture_source_at_all_is_refused() -> None:
     unchecked = inspect.unwrap(open_image)  # as users call it, without the tests' type checks
-    with pytest.raises(UnreadableImage, match="expected a path, URL, PIL image or NumPy array, got bytes; convert it"):
-        unchecked(b"\x89PNG")
+    with pytest.raises(UnreadableImage, match="expected a path, URL, PIL image or NumPy array, got int; convert it"):
+        unchecked(7)
+
+
+def test_the_bytes_of_a_file_are_the_picture_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (17, 9), (10, 20, 30)).save(path)
+    assert open_image(path.read_bytes()).tobytes() == open_image(path).tobytes()
+    assert size_of(path.read_bytes()) == size_of(path) == Size(17, 9)
+    with pytest.raises(UnreadableImage, match=r"the bytes: expected a picture .* got something else"):
+        open_image(b"\x89PNG")
 
 
 # files that are refused

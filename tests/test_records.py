@@ -26,6 +26,7 @@ from glintbox.records import (
     Sampling,
     ScoredBox,
     Setting,
+    SpanMaps,
     TextMaps,
     from_json,
     sampled,
@@ -91,11 +92,11 @@ def test_a_localization_head_map_names_only_the_text() -> None:
 
 def test_what_was_kept_before_localization_is_still_read() -> None:
     told = json.loads(to_json(Grounding("a", "x", "none", (ScoredBox(Box(6, 4, 12, 8), 0.5, 1),), (), found())))
-    del told["found"]["text_map"]
+    del told["found"]["text_map"], told["found"]["span_maps"]
     told["boxes"] = [scored[:3] for scored in told["boxes"]]
     kept = from_json(Grounding, json.dumps(told))
     assert kept.boxes == (ScoredBox(Box(6, 4, 12, 8), 0.5, 1),) and kept.boxes[0].mask is None
-    assert kept.found.text_map is None
+    assert kept.found.text_map is None and kept.found.span_maps == () and kept.boxes[0].label is None
     old = {
         "id": "a",
         "image": "a.png",
@@ -116,6 +117,16 @@ def test_a_mask_and_the_text_map_survive_json() -> None:
     assert read.found.text_map is not None and looked.text_map is not None
     assert torch.equal(read.found.text_map.values, looked.text_map.values)
     assert read.found.text_map.grid == looked.text_map.grid and read.found.text_map.heads == looked.text_map.heads
+
+
+def test_labels_and_the_maps_of_spans_survive_json() -> None:
+    maps = TextMaps(SETTING, (Head(1, 1),), TokenGrid(2, 3, Box.whole(SIZE)), torch.rand(1, 2, 3).round(decimals=6))
+    looked = replace(found(), span_maps=(SpanMaps("a cup", (0, 5), 7, maps), SpanMaps("a bowl", (10, 16), 9, maps)))
+    boxes = (ScoredBox(Box(6, 4, 12, 8), 0.5, None, label="a bowl"),)
+    read = from_json(Grounding, to_json(Grounding("a", "x", "none", boxes, (), looked)))
+    assert read.boxes == boxes and [span.text for span in read.found.span_maps] == ["a cup", "a bowl"]
+    assert (read.found.span_maps[1].span, read.found.span_maps[1].token) == ((10, 16), 9)
+    assert torch.equal(read.found.span_maps[0].maps.values, maps.values)
 
 
 @pytest.mark.parametrize("counts", [(1, 2), (7,), (-1, 7), ()])

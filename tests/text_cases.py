@@ -65,8 +65,9 @@ def kept(folder: Path, numbers: Sequence[int], card: TextCard = CARD) -> TextSta
 def a_table(
     share: Sequence[Sequence[float]], entropy: Sequence[Sequence[float]], heads: Sequence[Head] | None = None
 ) -> Table:
-    """Numbers by hand, a row per case; bottom and IoU are 0 everywhere."""
+    """Numbers by hand, a row per case; bottom, IoU and the share of the true mask are 0 everywhere."""
     known = tuple(heads or (Head(2, k) for k in range(len(share[0]))))
     of_share, of_entropy = torch.tensor(share), torch.tensor(entropy)
     nothing = torch.zeros_like(of_share)
-    return Table(known, tuple(f"{k}-0" for k in range(len(share))), of_share, of_entropy, nothing, nothing)
+    ids = tuple(f"{k}-0" for k in range(len(share)))
+    return Table(known, ids, of_share, of_entropy, nothing, nothing, nothing[:, 0])

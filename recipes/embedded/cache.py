@@ -55,16 +55,17 @@ def draw_chunk(folder: Path, split: str, chunk: int) -> None:
 
 
 def main() -> None:
-    """Draw scenes 0..N-1 of a split in parallel."""
+    """Draw N scenes of a split in parallel."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--split", default="train")
     parser.add_argument("--scenes", type=int, default=60_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first scene, a multiple of 1,000")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     with Pool(options.workers) as pool:
-        chunks = range(-(-options.scenes // CHUNK))
+        chunks = range(options.first // CHUNK, -(-(options.first + options.scenes) // CHUNK))
         pool.starmap(draw_chunk, [(options.folder, options.split, chunk) for chunk in chunks], chunksize=1)
 
 

@@ -7,9 +7,7 @@ import json
 from pathlib import Path
 
 from glintbox.datasets.scenes import draw_scene, scene_seed
-
-CHOSEN = ((2, "hat"), (7, "laptop"), (9, "clock"), (14, "bicycle"), (15, "owl"), (23, "donut"))
-"""Index in validation, and what is asked for."""
+from glintbox.web.examples import SCENES
 
 
 def main() -> None:
@@ -19,7 +17,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     entries = []
-    for index, query in CHOSEN:
+    for index, query in SCENES:
         seed = scene_seed("validation", index)
         scene = draw_scene(seed)
         name = f"scene-{index:02d}-{query}.jpg"

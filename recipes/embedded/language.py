@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from sequences import (
     NEXT_KIND,
     NONE_KIND,
     OTHER_KIND,
+    Line,
     Packed,
     Shares,
     Writer,
@@ -32,6 +34,9 @@ from transformers import Qwen3VLForConditionalGeneration
 
 from glintbox.boxes import Size
 from glintbox.datasets.scenes import COLORS, categories
+
+WATCHED = {"x1": 0, "y1": 10, "x2": 20, "y2": 30, "x1'": 1, "y1'": 11, "x2'": 21, "y2'": 31}
+WATCHED |= {"at once": ABRUPT_KIND, "found": FOUND_KIND, "none": NONE_KIND, "next": NEXT_KIND, "other": OTHER_KIND}
 
 
 class Level(NamedTuple):
@@ -107,7 +112,9 @@ def imperfect(random: np.random.Generator, code: Tensor) -> Tensor:
     return code + 0.2 * torch.from_numpy(random.standard_normal(code.shape, dtype=np.float32))
 
 
-def read(model: Qwen3VLForConditionalGeneration, pictures: Tensor, packed: Packed) -> tuple[Tensor, dict[str, float]]:
+def read(
+    model: Qwen3VLForConditionalGeneration, pictures: Tensor, packed: Packed, watched: Mapping[str, int] = WATCHED
+) -> tuple[Tensor, dict[str, float]]:
     """Weighted loss of the answers given image tokens, and the losses of single kinds of tokens in nats."""
     embedded = model.get_input_embeddings()(packed.ids)
     start = int((packed.ids[0] == model.config.image_token_id).nonzero()[0])
@@ -120,9 +127,7 @@ def read(model: Qwen3VLForConditionalGeneration, pictures: Tensor, packed: Packe
     logits = model.lm_head(hidden[learned]).float()
     cost = cross_entropy(logits, packed.targets[learned], reduction="none")
     weights, kinds = packed.weights[learned], packed.kinds[learned]
-    names = {"x1": 0, "y1": 10, "x2": 20, "y2": 30, "x1'": 1, "y1'": 11, "x2'": 21, "y2'": 31}
-    names |= {"at once": ABRUPT_KIND, "found": FOUND_KIND, "none": NONE_KIND, "next": NEXT_KIND, "other": OTHER_KIND}
-    watch = {name: cost[kinds == kind].mean().item() for name, kind in names.items() if (kinds == kind).any()}
+    watch = {name: cost[kinds == kind].mean().item() for name, kind in watched.items() if (kinds == kind).any()}
     return (cost * weights).sum() / weights.sum(), watch
 
 
@@ -150,7 +155,12 @@ def main() -> None:
     random = np.random.default_rng(progress.steps + 1_000_000 * progress.rank)
     entered = progress.steps
     while progress.done < 1 and level < len(LEVELS):
-        packed, pictures = imagined_batch(writer, random, LEVELS[level])
+        now = LEVELS[level]
+
+        def ask(objects: np.ndarray, size: Size, abrupt: float = now.abrupt) -> list[Line]:
+            return questions(writer, random, objects, size, Shares(0.0, 1.0, 0.0, abrupt))
+
+        packed, pictures = imagined_batch(writer, random, now, ask)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss, watch = read(model, pictures, packed)
         loss.backward()
@@ -161,8 +171,10 @@ def main() -> None:
     progress.save(parts())
 
 
-def imagined_batch(writer: Writer, random: np.random.Generator, level: Level) -> tuple[Packed, Tensor]:
-    """Ideal image tokens of imagined scenes, and a question about every category in them."""
+def imagined_batch(
+    writer: Writer, random: np.random.Generator, level: Level, ask: Callable[[np.ndarray, Size], list[Line]]
+) -> tuple[Packed, Tensor]:
+    """Ideal image tokens of imagined scenes, and what is asked about the objects that show in each."""
     scenes = [imagine(random, level) for _ in range(level.batch)]
     objects = np.concatenate([np.insert(scene, 0, row, axis=1) for row, scene in enumerate(scenes)])
     owner = owners(objects, level.batch, level.rows, level.cols)
@@ -170,7 +182,7 @@ def imagined_batch(writer: Writer, random: np.random.Generator, level: Level) ->
     lines, size = [], Size(level.cols * PATCH, level.rows * PATCH)
     for row in range(level.batch):
         seen = objects[shown & (objects[:, 0] == row), 1:]
-        lines.append(questions(writer, random, seen, size, Shares(0.0, 1.0, 0.0, level.abrupt)))
+        lines.append(ask(seen, size))
     code = ideal_code(cells_of(objects, owner), level.rows, level.cols)
     return writer.pack(lines, level.rows, level.cols, level.room), imperfect(random, code)
 

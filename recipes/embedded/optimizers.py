@@ -19,7 +19,13 @@ class Optimizers:
     """The two optimisers and their clipping as one; embeddings, tables, heads and vectors go to AdamW."""
 
     def __init__(
-        self, modules: Sequence[nn.Module], *, rate: float, slow: Sequence[nn.Module] = (), share_of_rate: float = 1.0
+        self,
+        modules: Sequence[nn.Module],
+        *,
+        rate: float,
+        slow: Sequence[nn.Module] = (),
+        share_of_rate: float = 1.0,
+        warm_up: int = WARM_UP,
     ) -> None:
         """slow: modules that are trained already and learn at a share of the rate."""
         slowly = {id(p) for module in slow for p in module.parameters()}
@@ -38,14 +44,14 @@ class Optimizers:
                 self.parts.append(torch.optim.Muon(members, lr=peak, weight_decay=0.01, adjust_lr_fn="original"))
             else:
                 self.parts.append(torch.optim.AdamW(members, lr=peak, betas=(0.9, 0.98), weight_decay=0.01))
-        self.steps, self.done = 0, 0.0
+        self.steps, self.done, self.warm_up = 0, 0.0, warm_up
 
     def step(self, done: float) -> None:
         """One update; `done` is the share of the planned time that has passed."""
         self.steps += 1
         self.done = done = share(self.parameters, done)
         falling = max(0.0, (min(done, 1.0) - HOLD) / (1 - HOLD))
-        factor = min(1.0, self.steps / WARM_UP) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * falling)))
+        factor = min(1.0, self.steps / self.warm_up) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * falling)))
         for part, peak in zip(self.parts, self.peaks, strict=True):
             for group in part.param_groups:
                 group["lr"] = peak * factor

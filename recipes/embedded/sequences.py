@@ -184,7 +184,7 @@ def questions(
         missing = str(random.choice(np.setdiff1d(names, labels)))
         asked.append(Asked(missing, missing, []))
     if random.random() < shares.told:
-        asked += _told(random, objects, size)
+        asked += told(random, objects, size)
     return [_line(writer, random, asked[k], shares) for k in random.permutation(len(asked))]
 
 
@@ -195,7 +195,7 @@ def _line(writer: Writer, random: np.random.Generator, asked: Asked, shares: Sha
     return writer.line(asked, hurried=hurried)
 
 
-def _told(random: np.random.Generator, objects: Float[np.ndarray, "object 6"], size: Size) -> list[Asked]:
+def told(random: np.random.Generator, objects: Float[np.ndarray, "object 6"], size: Size) -> list[Asked]:
     """Expressions that mean one object of a picture."""
     names, colors = categories(), [*COLORS, None]
     boxes = [
@@ -206,5 +206,5 @@ def _told(random: np.random.Generator, objects: Float[np.ndarray, "object 6"], s
         for (label, color, *_), box in zip(objects, boxes, strict=True)
     )
     scene = Scene(0, Image.new("1", size), found, "a")
-    told = expressions(scene, random=random)
-    return [Asked(one.text, found[one.target].label, [tuple(objects[one.target, 2:])]) for one in told]
+    phrases = expressions(scene, random=random)
+    return [Asked(one.text, found[one.target].label, [tuple(objects[one.target, 2:])]) for one in phrases]

@@ -13,7 +13,7 @@ from glintbox.assembly import Assembly, assemble
 from glintbox.collect import Tick
 from glintbox.datasets.cases import SIZES
 from glintbox.errors import BadInput, UnknownName
-from glintbox.finding import Table, frequencies, greedy, most_frequent
+from glintbox.finding import Table, frequencies, greedy, head_ious, most_frequent
 from glintbox.metrics import Interval, acc_at, best_iou, bootstrap, mean_iou, paired_bootstrap
 from glintbox.records import Head, Search
 from glintbox.text_stats import TextCase
@@ -96,7 +96,17 @@ def _by_criteria(found: Table, search: Search) -> list[Way]:
     alone = [replace(search, criteria="sum"), replace(search, criteria="entropy"), replace(search, criteria="both")]
     names = ("attention sum", "spatial entropy", "both")
     greedy = [Way(f"{name}, greedy", None, replace(one, each=True)) for name, one in zip(names, alone, strict=True)]
-    return greedy + [_fixed(f"{name}, fixed", found, one) for name, one in zip(names, alone, strict=True)]
+    fixed = [_fixed(f"{name}, fixed", found, one) for name, one in zip(names, alone, strict=True)]
+    return greedy + fixed + _by_truth(found, search)
+
+
+def _by_truth(found: Table, search: Search) -> list[Way]:
+    """A control that knows the truth: the k heads of the highest IoU with it, in any layer, where masks are known."""
+    ious = head_ious(found)
+    if ious is None:
+        return []
+    best = ious.argsort(descending=True, stable=True)[: search.k].tolist()
+    return [Way("IoU with the truth, fixed", tuple(found.heads[k] for k in best), search)]
 
 
 WHAT = {

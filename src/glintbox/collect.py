@@ -98,10 +98,10 @@ def candidate_set(
     *,
     sampling: Sampling,
     setting: Setting,
-    watch: Watch,
+    watch: Watch | None,
     keep: Keep | tuple[Head, ...] | None = None,
 ) -> CandidateSet:
-    """Parse the answers and read the attention of every box while `answered` is open.
+    """Parse the answers and read the attention of every box while `answered` is open; none without a `watch`.
 
     keep: of the watched heads those whose maps stay in the record; None keeps all if `watch.maps`, else none.
 
@@ -112,10 +112,10 @@ def candidate_set(
     """
     prompt = answered.prompt
     readings, candidates = _candidates(answered)
-    if watch.view not in prompt.views:
+    if watch is not None and watch.view not in prompt.views:
         raise UnknownName("view", watch.view, prompt.views)
     began = perf_counter()
-    stats, maps = _attention(answered, candidates, card, watch, keep)
+    stats, maps = _attention(answered, candidates, card, watch, keep) if watch is not None else (None, None)
     timing = {**answered.timing, "read": perf_counter() - began}
     return CandidateSet(
         id=prompt.id,

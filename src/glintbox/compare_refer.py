@@ -33,7 +33,8 @@ Segment = Callable[[Image, Sequence[Box]], list[Rle]]
 class ReferPlan:
     """Who chooses from what (one sampling, no rivals), and who makes masks of the boxes: None = nobody.
 
-    masks: the mask model's name. category: whether everybody is asked for the target's category alone too.
+    masks: the mask model's id, which tells its weights. category: whether everybody is asked for the target's category
+    alone too.
     """
 
     plan: Plan

@@ -100,6 +100,13 @@ def grounding_figure(
     return figure
 
 
+def own_heads(grounding: Grounding, heads: HeadMap | None) -> HeadMap | None:
+    """The head map that a figure should show: that of the result's method, where the maps of its heads were kept."""
+    maps = grounding.found.maps
+    told = heads is not None and maps is not None and all(set(of) <= set(maps.heads) for of in heads.heads.values())
+    return heads if told and grounding.method in {"acs-free", "acs-learned"} else None
+
+
 def save_figure(figure: Figure, path: str | Path | io.BufferedIOBase) -> None:
     """Write a figure as PNG of its own resolution to a path or stream; raises OSError where that cannot be written."""
     with matplotlib_parts().style.context("default"):

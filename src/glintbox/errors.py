@@ -9,6 +9,9 @@ GlintboxError
 ├── SettingMismatch    an artefact was made under another setting than the model at hand
 ├── BadContract        a model does not behave as its family promises
 ├── OutOfMemory        the picture and N do not fit; names what would
+├── Unanswered         a server gave no answer that can be used, after all retries
+├── Busy               more waits for the model than may wait
+├── Gone               a result of the page is no longer kept
 └── Closed             an `Answered` was read after its iterator moved on
 """
 
@@ -61,6 +64,18 @@ class BadContract(GlintboxError):
 
 class OutOfMemory(GlintboxError):
     """The device memory does not hold picture and samples."""
+
+
+class Unanswered(GlintboxError):
+    """A server gave no answer that can be used."""
+
+
+class Busy(GlintboxError):
+    """The line before the model is full."""
+
+
+class Gone(GlintboxError):
+    """A result that never was, or that newer ones have displaced."""
 
 
 class Closed(GlintboxError):

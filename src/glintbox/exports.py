@@ -60,7 +60,7 @@ def coco_results(kept: Iterable[Kept], annotations: Annotations, *, unscored: fl
             )
         if result.found.query not in names:
             raise UnknownName("category", result.found.query, names)
-        for box, score, _, mask in result.boxes:
+        for box, score, _, mask, _ in result.boxes:
             row = {
                 "image_id": id,
                 "category_id": names[result.found.query],
@@ -106,7 +106,7 @@ def fiftyone_detections(result: Grounding) -> list[dict[str, Any]]:
     """
     size = result.found.image
     rows: list[dict[str, Any]] = []
-    for box, score, _, mask in result.boxes:
+    for box, score, _, mask, _ in result.boxes:
         wide, high = size
         row: dict[str, Any] = {
             "label": result.found.query,

@@ -24,6 +24,7 @@ from glintbox.collect import Tick
 from glintbox.datasets.draws import draw
 from glintbox.errors import BadInput
 from glintbox.maps import elbow
+from glintbox.masks import area
 from glintbox.predictions import pearson
 from glintbox.records import Head, HeadMap, Search, Selection, Setting
 from glintbox.text_stats import HeadNumbers, TextStats
@@ -39,7 +40,7 @@ NO_HEADS, NO_FOCUS = 0.1, 0.8
 
 
 class Table(NamedTuple):
-    """`HeadNumbers` of many cases; ids: which, in order of the rows."""
+    """`HeadNumbers` of many cases; ids: which. true: share of the picture that is, NaN where no mask tells it."""
 
     heads: tuple[Head, ...]
     ids: tuple[str, ...]
@@ -47,6 +48,7 @@ class Table(NamedTuple):
     entropy: Float[Tensor, "case head"]
     bottom: Float[Tensor, "case head"]
     iou: Float[Tensor, "case head"]
+    true: Float[Tensor, " case"]
 
     def of(self, ids: Sequence[str]) -> Table:
         """Some of the cases, by their ids, in the order of the table."""
@@ -65,10 +67,13 @@ def table(kept: TextStats, ids: Sequence[str] | None = None, *, tick: Tick = lam
     if not wanted:
         raise BadInput(f"expected cases in {kept.folder}, found none; run the search again to fill it")
     rows: list[HeadNumbers] = []
+    true: list[float] = []
     for id in wanted:
-        rows.append(kept[id].numbers)
+        sample, _, numbers, _ = kept[id]
+        rows.append(numbers)
+        true.append(area(sample.mask) / (sample.size.width * sample.size.height) if sample.mask else math.nan)
         tick()
-    return Table(kept.card.heads, wanted, *(torch.stack(part) for part in zip(*rows, strict=True)))
+    return Table(kept.card.heads, wanted, *(*map(torch.stack, zip(*rows, strict=True)), torch.tensor(true)))
 
 
 def drawn(ids: Sequence[str], search: Search) -> list[list[str]]:
@@ -165,7 +170,7 @@ def select(found: Table, search: Search, *, setting: Setting, data: str, pool: i
         spread=tuple(spread[listed].tolist()),
         iou=None if iou is None else tuple(iou[listed].tolist()),
         rho=None if iou is None else spearman(frequency[listed].tolist(), iou[listed].tolist()),
-        warnings=_warnings(found, draws, frequency, pool == search.samples and search.draws > 1),
+        warnings=_warnings(found, draws, frequency, pool == search.samples and search.draws > 1) + _blind(found, heads),
     )
     free = sum(head.layer >= FIRST for head in found.heads)
     made_by = f"selection frequency of attention sum and spatial entropy, top {search.k} of {free} heads"
@@ -199,7 +204,7 @@ def most_frequent(heads: Sequence[Head], frequency: Float[Tensor, " head"], k: i
 
 def alone(numbers: HeadNumbers, heads: Sequence[Head]) -> Table:
     """A table of one case, so that rules for many cases work on it: means are its own numbers."""
-    return Table(tuple(heads), ("",), *(part[None] for part in numbers))
+    return Table(tuple(heads), ("",), *(*(part[None] for part in numbers), torch.tensor([torch.nan])))
 
 
 def greedy(numbers: HeadNumbers, heads: Sequence[Head], search: Search) -> tuple[Head, ...]:
@@ -240,6 +245,19 @@ def _warnings(found: Table, draws: Sequence[Counted], frequency: Float[Tensor, "
             "none has a focus"
         )
     return tuple(told)
+
+
+def _blind(found: Table, heads: Sequence[Head]) -> tuple[str, ...]:
+    """A warning where heads overlap true masks less than the whole picture does; no region at random has more."""
+    if (iou := head_ious(found)) is None:
+        return ()
+    own = float(iou[[found.heads.index(head) for head in heads]].mean())
+    chance = float(found.true[~found.true.isnan()].double().mean())
+    told = (
+        f"the heads that count most often have a mean IoU of {own:.3f} with the true masks, the whole picture has "
+        f"{chance:.3f}: they do not look at what is meant; the model may have no localization heads for this prompt"
+    )
+    return (told,) if own < chance else ()
 
 
 # ---- how stable the choice is

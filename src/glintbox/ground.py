@@ -6,23 +6,19 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from time import perf_counter
 from typing import Any, overload
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL.Image import Image
 
 from glintbox import artifacts, embedded
 from glintbox.collect import candidate_set, sharpest
-from glintbox.errors import BadInput
+from glintbox.errors import BadInput, NoArtifact
 from glintbox.exports import hugging_face
-from glintbox.images import open_image
 from glintbox.localize import fit_localization, localization_heads, required, with_located, with_text_map
 from glintbox.lvlm.api import LVLM
+from glintbox.pairs import Opened, Picture, names_of, pairs_of
 from glintbox.records import (
     COORDS,
     CandidateSet,
@@ -37,10 +33,8 @@ from glintbox.records import (
     to_json,
 )
 from glintbox.regressor import RegressorBundle, fingerprint, load_regressor
-from glintbox.selectors import best_selector, selector
+from glintbox.selectors import NEED_WEIGHTS, best_selector, selector
 from glintbox.selectors.base import Clusters
-
-Picture = str | Path | Image | npt.NDArray[Any]
 
 
 class Grounder:
@@ -107,6 +101,12 @@ class Grounder:
         looks = localization_heads(lvlm.card, localization, checkpoint=checkpoint)
         return cls(lvlm, heads=heads, regressor=regressor, localization=looks)
 
+    def over(self, lvlm: LVLM) -> Grounder:
+        """The same artefacts over another way to answer, such as a `RemoteLVLM` of the same model."""
+        return Grounder(
+            lvlm, heads=self.heads, regressor=self.regressor, localization=self.localization, prompt=self.prompt
+        )
+
     @overload
     def __call__(self, image: Picture, query: str, **options: Any) -> Grounding: ...
     @overload
@@ -125,7 +125,7 @@ class Grounder:
         Raises:
             UnreadableImage, BadInput, NoArtifact, SettingMismatch, UnknownName, OutOfMemory: see each message.
         """
-        pairs, single = _pairs(image, query)
+        pairs, single = pairs_of(image, query)
         found = list(self.ground(pairs, **options))
         return found[0] if single else found
 
@@ -158,10 +158,9 @@ class Grounder:
         sampling = Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)
         chosen, notes = self.choice(selector, multiple=multiple)
         looks = chosen.looks or (required(self.localization) if located else None)
-        watch = chosen.needs or Watch(view=self.setting.view, moment=self.setting.moment)
-        setting = self.lvlm.card.setting(prompt=self.prompt, view=watch.view, moment=watch.moment)
-        keep = (_all_read if watch.heads else sharpest) if maps and not watch.maps else None
-        opened, names = _Opened(), _names(pairs, ids)
+        setting, watch = self._watched(chosen)
+        keep = (_all_read if watch.heads else sharpest) if maps and watch and not watch.maps else None
+        opened, names = Opened(), names_of(pairs, ids)
         asked = zip(pairs, names, strict=True)
         prompts = (self.lvlm.prompt(opened(image), query, id=name, text=self.prompt) for (image, query), name in asked)
         for (picture, _), answered in zip(pairs, self.lvlm.answer(prompts, sampling, watch), strict=True):
@@ -169,6 +168,13 @@ class Grounder:
             looked = with_text_map(self.lvlm, opened(picture), found, looks) if looks else found
             joined = with_located(looked) if located else looked
             yield grounding(replace(joined, notes=(*joined.notes, *notes)), chosen)
+
+    def _watched(self, chosen: Selector) -> tuple[Setting, Watch | None]:
+        """What a selector reads, and under which setting; nothing where nothing can be read."""
+        setting = self.setting
+        if watch := chosen.needs:
+            return replace(setting, view=watch.view, moment=watch.moment), watch
+        return setting, Watch(view=setting.view, moment=setting.moment) if self.lvlm.card.usable else None
 
     def detect(
         self, image: Picture, labels: Sequence[str], *, threshold: float = 0.0, **options: Any
@@ -197,7 +203,7 @@ class Grounder:
 
         Raises:
             UnknownName: lists the selectors there are.
-            NoArtifact: it needs a head map or regressor that is not there.
+            NoArtifact: it needs a head map or regressor that is not there, or weights beside a server.
             BadInput: it gives one box only and `multiple` is wanted, or the head map lacks a coordinate.
         """
         if isinstance(name, Selector):
@@ -208,6 +214,11 @@ class Grounder:
         return self._selector(best, multiple), (f"selector auto took {best}: {why}",)
 
     def _selector(self, name: str, multiple: bool | Clusters) -> Selector:
+        if name in NEED_WEIGHTS and not self.lvlm.card.usable:
+            raise NoArtifact(
+                f"{name} looks inside the model, expected the weights of {self.lvlm.card.id} here, got a server's "
+                "answers alone; load the same checkpoint too (--model), or choose another selector, such as consensus"
+            )
         return selector(
             name, headmap=self.heads, regressor=self.regressor, localization=self.localization, multiple=multiple
         )
@@ -245,18 +256,6 @@ def grounding(found: CandidateSet, chosen: Selector) -> Grounding:
     return Grounding(found.id, chosen.name, chosen.score_kind, boxes, greedy, replace(found, timing=timing))
 
 
-class _Opened:
-    """Opens pictures, the same one only once in a row."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Picture, Image] | None = None
-
-    def __call__(self, picture: Picture) -> Image:
-        if self._last is None or self._last[0] is not picture:
-            self._last = (picture, open_image(picture))
-        return self._last[1]
-
-
 def _digest(heads: HeadMap) -> str:
     return hashlib.sha256(to_json(heads).encode()).hexdigest()[:12]
 
@@ -264,29 +263,3 @@ def _digest(heads: HeadMap) -> str:
 def _require_fit(lvlm: LVLM, prompt: str, made: Setting, what: str) -> None:
     """Refuse an artefact of another model, prompt or budget; its view and moment are its own to choose."""
     artifacts.require_equal(made, lvlm.card.setting(prompt=prompt, view=made.view, moment=made.moment), what=what)
-
-
-def _names(pairs: Sequence[tuple[Picture, str]], ids: Sequence[str] | None) -> Sequence[str]:
-    names = ids if ids is not None else [_name(picture) for picture, _ in pairs]
-    if len(names) != len(pairs):
-        raise BadInput(f"expected one id per pair of picture and query, got {len(names)} for {len(pairs)}")
-    return names
-
-
-def _name(picture: Picture) -> str:
-    """The stem of a path; of a picture in memory its content, so that its noise does not depend on its place."""
-    if isinstance(picture, str | Path):
-        return Path(str(picture)).stem
-    return f"image-{hashlib.sha256(np.asarray(picture).tobytes()).hexdigest()[:8]}"
-
-
-def _pairs(image: Picture | Sequence[Picture], query: str | Sequence[str]) -> tuple[list[tuple[Picture, str]], bool]:
-    many_images = isinstance(image, Sequence) and not isinstance(image, str)
-    many_queries = not isinstance(query, str)
-    images = list(image) if many_images else repeat(image)  # type: ignore[arg-type]  # told apart just above
-    queries = list(query) if many_queries else repeat(query)
-    if many_images and many_queries and len(image) != len(query):  # type: ignore[arg-type]
-        raise BadInput(f"expected as many queries as images, got {len(query)} and {len(image)}")  # type: ignore[arg-type]
-    if not (many_images or many_queries):
-        return [(image, query)], True  # type: ignore[list-item]
-    return list(zip(images, queries, strict=False)), False  # type: ignore[arg-type]

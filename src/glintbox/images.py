@@ -1,4 +1,4 @@
-"""Open a picture safely, whatever it is kept in: path, URL, PIL image or array become one upright RGB picture."""
+"""Open a picture safely, whatever it is kept in: path, URL, bytes, PIL image or array; one upright RGB picture."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ log = logging.getLogger(__name__)
 
 
 def open_image(
-    source: str | Path | Image.Image | npt.NDArray[Any],
+    source: str | Path | bytes | Image.Image | npt.NDArray[Any],
     *,
     max_pixels: int = MAX_PIXELS,
     timeout_s: float = TIMEOUT_S,
 ) -> Image.Image:
     """The picture as 8-bit RGB, turned as its EXIF says, fully loaded; `source` is left as it was.
 
-    source: a path, an http(s) URL, a PIL image (its current frame), or an array: height × width (grey), × 3 (RGB) or
-    × 4 (RGBA), uint8 or floats in 0..1. Transparency is laid on white; 16-bit grey is scaled to 8; of several frames
-    or pages the first is taken, which is logged.
+    source: a path, an http(s) URL, the bytes of a file, a PIL image (its current frame), or an array: height × width
+    (grey), × 3 (RGB) or × 4 (RGBA), uint8 or floats in 0..1. Transparency is laid on white; 16-bit grey is scaled to 8;
+    of several frames or pages the first is taken, which is logged.
     max_pixels: larger pictures are refused before they are decoded; Pillow's own limit holds as well.
     timeout_s: seconds that a URL has to connect, and again to deliver.
 
@@ -78,25 +78,36 @@ def open_image(
         _check_size(name, Size(*source.size), max_pixels)
         with _decoding(name):
             return _upright_rgb(name, source)
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path | bytes):
         return _rgb("the array", _from_array(source, max_pixels))
-    name = _short(str(source))
-    stream = _fetch(str(source), timeout_s) if "://" in str(source)[:20] else _open_file(name, Path(source))
+    name, stream = _stream(source, timeout_s)
     with stream, _decoding(name), Image.open(stream, formats=FORMATS) as image:
         _check_size(name, Size(*image.size), max_pixels)
         return _upright_rgb(name, image)
 
 
-def size_of(path: Path) -> Size:
+def size_of(source: Path | bytes, *, max_pixels: int | None = None) -> Size:
     """Width and height (px) of the picture that `open_image` gives, from the head of its file alone.
 
+    max_pixels: sizes that `open_image` refuses are refused here too.
+
     Raises:
-        UnreadableImage: it is missing or no picture.
+        UnreadableImage: it is missing, no picture or of such a size.
     """
-    name = _short(str(path))
-    with _open_file(name, path) as stream, _decoding(name), Image.open(stream, formats=FORMATS) as image:
+    name, stream = _stream(source, TIMEOUT_S)
+    with stream, _decoding(name), Image.open(stream, formats=FORMATS) as image:
         size = Size(*image.size)
+        if max_pixels is not None:
+            _check_size(name, size, max_pixels)
         return Size(size.height, size.width) if image.getexif().get(_TURNED, 1) in _LYING else size
+
+
+def _stream(source: str | Path | bytes, timeout_s: float) -> tuple[str, io.BytesIO | io.BufferedReader]:
+    """What errors call it, and its bytes."""
+    if isinstance(source, bytes):
+        return "the bytes", io.BytesIO(source)
+    name = _short(str(source))
+    return name, _fetch(str(source), timeout_s) if "://" in str(source)[:20] else _open_file(name, Path(source))
 
 
 def _short(name: str) -> str:

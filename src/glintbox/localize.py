@@ -16,10 +16,9 @@ from PIL.Image import Image
 from torch import Tensor
 
 from glintbox.artifacts import LOCALIZATION_FILE, find, read_record, require_equal, require_places
-from glintbox.assembly import Assembly, Localized, assemble
+from glintbox.assembly import Assembly, assemble
 from glintbox.boxes import Size
 from glintbox.errors import BadContract, BadInput, NoArtifact
-from glintbox.geometry import TokenGrid
 from glintbox.lvlm.api import LVLM, Answered, ModelCard, Prompt
 from glintbox.masks import in_pixels
 from glintbox.prompts import EXPRESSION
@@ -84,21 +83,27 @@ def localize_each(
     if not heads:
         raise BadInput("expected at least one localization head, got none; find some with: glintbox heads find")
     for answered, maps in read_texts(lvlm, prompts, tuple(heads), view=setting.view):
-        prompt = answered.prompt
-        found = CandidateSet(
-            id=prompt.id,
-            image=prompt.image,
-            query=prompt.query,
-            setting=setting,
-            sampling=UNSAMPLED,
-            frame=prompt.frame,
-            responses=(),
-            readings=(),
-            candidates=(),
-            timing=answered.timing,
-            text_map=TextMaps(setting, tuple(heads), prompt.views[setting.view].grid, maps),
-        )
+        grid = answered.prompt.views[setting.view].grid
+        looked = TextMaps(setting, tuple(heads), grid, maps)
+        found = replace(unwritten(answered, setting), text_map=looked)
         yield localized(found, assembly)
+
+
+def unwritten(answered: Answered, setting: Setting) -> CandidateSet:
+    """The set of a prompt that was only read: no answers, no candidates, no maps yet."""
+    prompt = answered.prompt
+    return CandidateSet(
+        id=prompt.id,
+        image=prompt.image,
+        query=prompt.query,
+        setting=setting,
+        sampling=UNSAMPLED,
+        frame=prompt.frame,
+        responses=(),
+        readings=(),
+        candidates=(),
+        timing=answered.timing,
+    )
 
 
 def localized(found: CandidateSet, assembly: Assembly = Assembly()) -> Grounding:  # noqa: B008  # frozen
@@ -110,15 +115,17 @@ def localized(found: CandidateSet, assembly: Assembly = Assembly()) -> Grounding
     if (looked := found.text_map) is None:
         raise BadInput(f"expected the maps of localization heads for {found.id!r}, got none; localize it first")
     began = perf_counter()
-    region = assemble(looked.values, looked.grid, assembly, image=found.image)
-    boxes = (_scored(region, looked.grid, found.image),) if region else ()
+    box = boxed(looked, found.image, assembly)
+    boxes = (box,) if box else ()
     timing = {**found.timing, "assemble": perf_counter() - began}
-    notes = found.notes if region else (*found.notes, NOTHING)
+    notes = found.notes if box else (*found.notes, NOTHING)
     return Grounding(found.id, METHOD, "share", boxes, (), replace(found, timing=timing, notes=notes))
 
 
-def _scored(region: Localized, grid: TokenGrid, image: Size) -> ScoredBox:
-    return ScoredBox(region.box, region.score, None, in_pixels(region.mask, grid, image))
+def boxed(looked: TextMaps, image: Size, assembly: Assembly = Assembly()) -> ScoredBox | None:  # noqa: B008  # frozen
+    """Box, mask and score of the region that some maps make; None where nothing stands out."""
+    region = assemble(looked.values, looked.grid, assembly, image=image)
+    return region and ScoredBox(region.box, region.score, None, in_pixels(region.mask, looked.grid, image))
 
 
 def text_heads(headmap: HeadMap, k: int | None = None) -> tuple[Head, ...]:
@@ -262,10 +269,19 @@ def read_texts(
     """
     watch = Watch(heads=None if heads is None else tuple(heads), view=view)
     for answered in lvlm.replay(((prompt, ()) for prompt in prompts), watch):
-        maps = answered.read([Site(-1, answered.prompt.said[-1])], watch)[0].cpu()
-        if not bool(maps.isfinite().all()):
-            raise BadContract(
-                f"expected attention that is a number for prompt {answered.prompt.id!r}, got NaN or infinity; load the "
-                "model in bfloat16 or float32 (float16 overflows)"
-            )
-        yield answered, maps
+        yield answered, rows_of(answered, [answered.prompt.said[-1]], watch)[0]
+
+
+def rows_of(answered: Answered, tokens: Sequence[int], watch: Watch) -> Float[Tensor, "token head row col"]:
+    """Attention shares of some tokens of the prompt over the picture's cells, on the CPU.
+
+    Raises:
+        BadContract: attention that is no number.
+    """
+    maps = answered.read([Site(-1, token) for token in tokens], watch).cpu()
+    if not bool(maps.isfinite().all()):
+        raise BadContract(
+            f"expected attention that is a number for prompt {answered.prompt.id!r}, got NaN or infinity; load the "
+            "model in bfloat16 or float32 (float16 overflows)"
+        )
+    return maps

@@ -42,21 +42,30 @@ Example output:
     # nothing but the expression, for localization heads (arXiv 2503.06287), whose expressions end with a full stop
     "expression": "{expression}",
     "expression-as-given": "{query}",
+    # for localization heads too: the answer is begun for the model, which is about to write x1
+    "begun": "Detect {query} in the image.",
 }
 """`{query}` stands for what is looked for, `{expression}` for the same as a sentence; other braces for themselves."""
 
 EXPRESSION = "expression"
 """The prompt of localization heads: they are read at its last token."""
 
+BEGUN = {"begun": '[{"bbox_2d": ['}
+"""Where a prompt begins the answer: with this."""
+
 CLOSED = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
 """Ends as a sentence does, quotation marks and brackets aside."""
 
 
 class Told(NamedTuple):
-    """A prompt's text; said: characters [a, b) of the place where the query stands last, its full stop included."""
+    """A prompt's text; said: characters [a, b) of the place where the query stands last, its full stop included.
+
+    begun: what the answer is made to begin with.
+    """
 
     text: str
     said: tuple[int, int]
+    begun: str = ""
 
 
 def tell(name: str, query: str) -> Told:
@@ -84,4 +93,4 @@ def tell(name: str, query: str) -> Told:
         place, query = "{expression}", query if CLOSED.search(query) else f"{query}."
     *head, tail = PROMPTS[name].split(place)
     before = query.join([*head, ""])  # ends with the query's last place; the template may hold its letters behind that
-    return Told(before + tail, (len(before) - len(query), len(before)))
+    return Told(before + tail, (len(before) - len(query), len(before)), BEGUN.get(name, ""))

@@ -75,6 +75,20 @@ def test_several_expressions_of_a_list_and_more_heads_than_are_named(model: Path
     assert all(one.found.text_map is not None and len(one.found.text_map.heads) == 3 for one in found)
 
 
+def test_several_things_of_one_expression_have_a_box_each_and_the_folder_keeps_to_it(model: Path) -> None:
+    words = ["wide.png", "-e", "[the cup] by the [red box], a dog", "--model", model, "--out", "out"]
+    told = run(*words, "--several")
+    assert told.exit_code == 0, told.stderr
+    found = from_json(Grounding, Path("out/wide.json").read_bytes())
+    assert found.found.query == "the cup by the red box, a dog" and Path("out/wide.png").is_file()
+    assert [one.text for one in found.found.span_maps] == ["the cup", "red box"] == [one.label for one in found.boxes]
+    assert "the cup: [" in told.stdout and "red box: [" in told.stdout
+    other = run(*words)
+    assert other.exit_code == 2 and "several: there True, now False" in other.stderr
+    broken = run("wide.png", "-e", "the cup and", "--model", model, "--several", "--json")
+    assert broken.exit_code == 1 and "failed: wide" in broken.stderr and "got an empty one" in broken.stderr
+
+
 def test_masks_of_a_mask_model_take_the_place_of_tokens(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 

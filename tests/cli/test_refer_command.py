@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -11,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from glintbox.boxes import Box
 from glintbox.cli.main import app
-from glintbox.evaluate_refer import ReferEvaluation
+from glintbox.evaluate_refer import ReferEvaluation, filled
 from glintbox.ground import Grounder
-from glintbox.records import from_json
+from glintbox.records import Rle, from_json
 from tests.refer_cases import LEFT, RIGHT, SIZE, Told, headmap
 
 FEW = ["--n", "3"]
@@ -101,6 +102,24 @@ def test_shards_fill_one_folder_and_then_the_report_asks_nothing(tmp_path: Path,
     whole = run(*words)
     assert whole.exit_code == 0 and "## All expressions (2)" in whole.stdout
     assert (lvlm.asked, lvlm.looked) == before
+
+
+def test_masks_are_kept_by_the_weights_that_made_them(
+    tmp_path: Path, data: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def segment(image: Image.Image, boxes: list[Box], *, model: SimpleNamespace) -> list[Rle]:
+        shown.append(model.id)
+        return [filled(box, SIZE) for box in boxes]
+
+    monkeypatch.setattr("glintbox.lvlm.sam.sam_masks", segment)
+    words = [*data, "--work", tmp_path / "work", "--selector", "localization-heads", "--no-category", "--json"]
+    for id in ("sam@a", "sam@b", "sam@a"):
+        monkeypatch.setattr("glintbox.lvlm.sam.load_sam", lambda name, *, id=id, **_: SimpleNamespace(id=id))
+        told_masks = from_json(ReferEvaluation, run(*words, "--mask", "sam").stdout).about["masks"]
+        assert told_masks == id
+    assert shown == ["sam@a"] * 2 + ["sam@b"] * 2
 
 
 def test_a_sample_and_sizes_choose_expressions(data: list[str]) -> None:

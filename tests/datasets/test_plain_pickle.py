@@ -88,6 +88,47 @@ def test_no_other_way_to_a_name_is_open(tmp_path: Path, program: bytes) -> None:
         load_plain(kept(tmp_path, program))
 
 
+def nested(levels: int, *, step: bytes = b"\x85") -> bytes:
+    """A dict whose key is 1 in so many tuples."""
+    return b"\x80\x02}" + b"K\x01" + step * levels + b"K\x01s."
+
+
+STEPS = {
+    "TUPLE1": b"\x85",
+    "memo": b"\x85q\x00" + b"0h\x00",
+    "text memo": b"\x85p7\n0g7\n",
+    "MEMOIZE": b"\x85\x94",
+    "TUPLE2": b"K\x01\x86",
+    "BUILD": b"\x85Nb",
+    "DUP": b"\x852\x86",
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_tuples_in_tuples_are_refused_before_their_hash_takes_the_stack(tmp_path: Path, step: bytes) -> None:
+    with pytest.raises(BadInput, match="got tuples in tuples, more than 100 levels deep: refused before anything is"):
+        load_plain(kept(tmp_path, nested(1_000_000, step=step)))
+
+
+def test_a_hundred_levels_of_tuples_are_read_and_one_more_is_not(tmp_path: Path) -> None:
+    [(key, _)] = load_plain(kept(tmp_path, nested(100))).items()
+    assert str(key).startswith("(" * 100 + "1")
+    for protocol in (0, 2):
+        assert load_plain(kept(tmp_path, pickle.dumps({key: 1}, protocol))) == {key: 1}
+        with pytest.raises(BadInput, match="tuples in tuples"):
+            load_plain(kept(tmp_path, pickle.dumps({(key,): 1}, protocol)))
+
+
+def test_lists_and_marks_that_are_dropped_are_no_levels_of_tuples(tmp_path: Path) -> None:
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep, (1,)]
+    for protocol in range(6):
+        assert load_plain(kept(tmp_path, pickle.dumps(deep, protocol))) == deep
+    assert load_plain(kept(tmp_path, b"(" + b"(0" * 200 + b"K\x01l.")) == [1]
+    assert load_plain(kept(tmp_path, nested(300, step=b"2(K\x01K\x02t\x860"))) == {1: 1}, "a tuple beside it"
+
+
 def test_text_of_python_2_is_read_as_utf_8(tmp_path: Path) -> None:
     assert load_plain(kept(tmp_path, b"(lp0\nS'caf\\xc3\\xa9'\np1\naU\x03cupa.")) == ["café", "cup"]
     with pytest.raises(BadInput, match="UnicodeDecodeError"):

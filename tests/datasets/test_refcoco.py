@@ -128,6 +128,23 @@ def test_a_sample_is_drawn_by_ids_and_only_its_masks_are_made(root: Path, monkey
         expressions_of("refcoco", split="train", ids=["581857-99"])
 
 
+def test_a_sample_is_drawn_of_those_that_fit_the_size(root: Path) -> None:
+    content = json.loads((DATA / "instances.json").read_text())
+    [large] = content["annotations"]
+    small = large | {"id": 5, "bbox": [10, 10, 40, 40]}  # 0.6 % of the picture
+    entries = [
+        ENTRY | {"ann_id": id, "sentences": [{"sent": f"lady {k}", "sent_id": 2 * k + (id == 5)} for k in range(20)]}
+        for id in (large["id"], 5)
+    ]
+    folder = unpacked(root, unc=entries)
+    (folder / "instances.json").write_text(json.dumps(content | {"annotations": [large, small]}))
+    drawn = referred("refcoco", split="train", sample=15, size="small")
+    assert len(drawn) == 15 and {one.sample.truth for one in drawn} == {(Box(10, 10, 50, 50),)}
+    assert len(referred("refcoco", split="train", sample=15, size="small", limit=4)) == 4
+    with pytest.raises(BadInput, match="expected to draw 1 to 20 of 20 cases, got 21"):
+        referred("refcoco", split="train", sample=21, size="small")
+
+
 def spoil(folder: Path, **changes: Any) -> None:
     content = json.loads((folder / "instances.json").read_text())
     content["annotations"][0] |= changes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from glintbox.geometry import CoordFrame, TokenGrid, View
 from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.families import FAMILIES, REFUSED, checked_views, family_of
 from glintbox.lvlm.grids import image_columns
-from glintbox.lvlm.loading import Loaded
+from glintbox.lvlm.loading import Loaded, load
 from glintbox.lvlm.prompting import make_prompt
 from tests.lvlm.tiny import MODEL_TYPES, picture, tiny_loaded, tiny_model, tiny_processor
 
@@ -205,16 +207,27 @@ def test_an_unknown_model_type_is_refused_with_the_list() -> None:
         family_of("qwen2_5_v")
 
 
-@pytest.mark.parametrize("model_type", ["idefics2", "blip-2", "instructblip", "kosmos-2", "mllama", "florence2"])
-def test_a_model_without_a_token_per_cell_is_refused_by_name_with_the_reason(model_type: str) -> None:
-    reason = "resampler" if model_type not in ("mllama", "florence2") else "cross-attention"
-    with pytest.raises(
-        BadContract,
-        match=f"expected an image token for each cell of the picture, got {model_type}: .*{reason}",
-    ):
-        family_of(model_type)
+RESAMPLERS = ("aria", "blip-2", "idefics2", "instructblip", "instructblipvideo", "kosmos-2", "kosmos-2.5")
+CROSSED = ("florence2", "idefics", "mllama")
+
+
+@pytest.mark.parametrize("model_type", [*RESAMPLERS, *CROSSED])
+def test_a_model_without_a_token_per_cell_is_refused_with_the_reason_before_its_weights_are_read(
+    model_type: str, tmp_path: Path
+) -> None:
+    CONFIG_MAPPING[model_type]().save_pretrained(tmp_path)  # of the real class
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    reason = "a set of learned queries, none of which stands for a place in it"
+    if model_type in CROSSED:
+        reason = "its decoder looks at the picture through cross-attention"
+    told = f"expected an image token for each cell of the picture, got {re.escape(model_type)}: .*{reason}"
+    with pytest.raises(BadContract, match=told):
+        load(tmp_path)
+
+
+def test_no_family_is_refused_and_all_that_are_have_been_tried() -> None:
+    assert set(REFUSED) == {*RESAMPLERS, *CROSSED}
     assert not set(REFUSED) & set(FAMILIES)
-    assert set(REFUSED) <= set(CONFIG_MAPPING)
 
 
 def test_only_prefix_attention_shares_no_picture_and_only_it_needs_a_closing() -> None:

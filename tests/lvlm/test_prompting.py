@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import unicodedata
 from typing import Any
 
 import pytest
@@ -95,6 +96,40 @@ def test_an_expression_ends_with_its_full_stop_and_with_no_blank_token(model_typ
         assert behind != last
 
 
+@pytest.mark.parametrize("query", [*QUERIES, "  the red box, a cup & the owl"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_every_character_of_a_query_belongs_to_a_token_that_writes_it(model_type: str, query: str) -> None:
+    loaded = tiny_loaded(model_type)
+    prompt = make_prompt(loaded, picture(120, 70), query, id="a", text="expression")
+    query = query.strip()
+    assert len(prompt.spans) == len(prompt.said) and prompt.spans == tuple(sorted(prompt.spans))
+    assert prompt.spans[0][0] == 0 and prompt.spans[-1][1] == len(query) + 1, "the full stop is said too"
+    for at, character in enumerate(query):
+        if not character.strip() or unicodedata.combining(character):
+            continue  # a tokenizer may leave it to the token before
+        holds = [token for token, (a, b) in zip(prompt.said, prompt.spans, strict=True) if a <= at < b]
+        assert character in unicodedata.normalize("NFD", loaded.tokenizer.decode(prompt.ids[holds])), (at, character)
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_a_begun_answer_is_the_end_of_the_prompt_and_is_what_is_read(model_type: str) -> None:
+    loaded = tiny_loaded(model_type)
+    begun, plain = (make_prompt(loaded, picture(120, 70), "red box", id="a", text=text) for text in ("begun", "short"))
+    closing = len(loaded.tokenizer(loaded.family.closing, add_special_tokens=False)["input_ids"])
+    assert begun.said.stop == len(begun.ids) - closing
+    assert loaded.tokenizer.decode(begun.ids[begun.said.start : begun.said.stop]).strip() == '[{"bbox_2d": ['
+    until = begun.said.start - 1  # a blank before the answer may be fused with its first token
+    assert begun.ids[:until].tolist() == plain.ids[:until].tolist() and begun.shared == plain.shared
+
+
+def test_a_model_that_thinks_first_cannot_have_its_answer_begun() -> None:
+    loaded = templated("qwen2_5_vl", TEMPLATES["qwen2_5_vl"].removesuffix("{% endif %}") + "<think>\n{% endif %}")
+    with pytest.raises(
+        BadInput, match="expected a model that answers at once to begin its answer, got one that thinks"
+    ):
+        make_prompt(loaded, picture(60, 90), "red box", id="a", text="begun")
+
+
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_queries_on_one_picture_share_the_tokens_up_to_its_end(model_type: str) -> None:
     loaded = tiny_loaded(model_type)
@@ -167,19 +202,21 @@ def test_a_query_with_a_special_token_is_refused(model_type: str, query: str, to
         make_prompt(tiny_loaded(model_type), picture(60, 90), query, id="a")
 
 
+@pytest.mark.parametrize("text", ["short", "expression"])
 @pytest.mark.parametrize("query", ["", "  \n", "x" * 10_000])
-def test_an_empty_or_endless_query_is_refused(query: str) -> None:
+def test_an_empty_or_endless_query_is_refused(query: str, text: str) -> None:
     with pytest.raises(BadInput, match="expected a query"):
-        make_prompt(tiny_loaded("qwen3_vl"), picture(60, 90), query, id="a")
+        make_prompt(tiny_loaded("qwen3_vl"), picture(60, 90), query, id="a", text=text)
 
 
-def test_a_prompt_longer_than_the_model_reads_is_refused() -> None:
+@pytest.mark.parametrize("text", ["short", "expression"])
+def test_a_prompt_longer_than_the_model_reads_is_refused(text: str) -> None:
     model: Any = tiny_model("qwen3_vl")
     model.config.text_config.max_position_embeddings = 60
     with pytest.raises(
         BadInput, match=r"expected a prompt of at most 60 tokens, got \d+; show a smaller picture, or say"
     ):
-        make_prompt(tiny_loaded("qwen3_vl")._replace(model=model), picture(300, 130), "box", id="a", text="short")
+        make_prompt(tiny_loaded("qwen3_vl")._replace(model=model), picture(300, 130), "box", id="a", text=text)
 
 
 def test_a_picture_too_long_is_refused_before_it_is_resized() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -228,6 +230,22 @@ def test_a_saved_folder_is_loaded_as_it_was(kind: str, tmp_path: Path) -> None:
     folder = saved(tmp_path / kind, kind)
     again = sam_masks(picture(*WIDE), BOXES, model=folder, device="cpu")
     assert again == sam_masks(picture(*WIDE), BOXES, model=tiny_sam(kind))
+
+
+def test_another_id_tells_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = saved(tmp_path / "model", "sam")
+    first = load_sam(folder, device="cpu").id
+    assert first.startswith("model@") and first == load_sam(folder, device="cpu").id
+    weights = folder / transformers.utils.SAFE_WEIGHTS_NAME
+    save_file({name: value + 1 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
+    assert load_sam(folder, device="cpu").id != first
+    commits = ["0123456789abcdef0123456789abcdef01234567", "f" * 40]
+    for commit in commits:
+        shutil.copytree(folder, tmp_path / "hub" / "models--owner--sam" / "snapshots" / commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    ids = [load_sam("owner/sam", device="cpu", revision=commit).id for commit in commits]
+    assert ids == [f"owner/sam@{commit}" for commit in commits]
 
 
 def test_other_models_and_incomplete_weights_are_refused(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def find(
     own_tau: find_text.OwnTau = False,
     bottom: find_text.Bottom = None,
     entropy: find_text.Entropy = None,
+    prompt: find_text.Prompt = None,
     maps: find_text.Maps = False,
     pictures: find_text.Pictures = None,
     work: find_text.Work = None,

@@ -25,7 +25,7 @@ from glintbox.images import open_image
 from glintbox.localize import read_texts
 from glintbox.lvlm.api import LVLM
 from glintbox.lvlm.hf import HuggingFaceLVLM
-from glintbox.prompts import EXPRESSION
+from glintbox.prompts import EXPRESSION, PROMPTS
 from glintbox.records import HeadMap, Sample, Search, to_json
 from glintbox.text_stats import TextCard, TextCase, TextStats, TextWriter, fill
 
@@ -53,14 +53,17 @@ Tau = Annotated[str | None, typer.Option(help="Threshold of the sums: chord (def
 OwnTau = Annotated[bool, typer.Option("--own-tau", help="Every case's own sums and threshold, as the public code.")]
 Bottom = Annotated[float | None, typer.Option(help="Leave out heads with a larger share in a cell of the lowest row.")]
 Entropy = Annotated[str | None, typer.Option(help="paper (default): area above the mean; code: mass above twice it.")]
+Prompt = Annotated[
+    str | None, typer.Option(help="expression (default): read at its last token; begun: where the answer begins.")
+]
 Maps = Annotated[bool, typer.Option("--maps", help="Keep the maps too: for glintbox heads ablate.")]
 Pictures = Annotated[Path | None, typer.Option(help="Folder for pictures of sums, frequencies and maps.")]
 Work = Annotated[Path | None, typer.Option(help="Folder that keeps finished cases (default: in your cache).")]
 Model = Annotated[str | None, typer.Option(help="Hub name or checkpoint folder (default: the model in the box).")]
 
 OPTIONS = (
-    "images", "split", "limit", "samples", "draws", "k", "criteria", "tau", "own_tau", "bottom", "entropy", "maps",
-    "pictures", "work", "model",
+    "images", "split", "limit", "samples", "draws", "k", "criteria", "tau", "own_tau", "bottom", "entropy", "prompt",
+    "maps", "pictures", "work", "model",
 )  # fmt: skip
 """Those that the other ways to find heads have no use for."""
 
@@ -74,6 +77,7 @@ class TextWanted(NamedTuple):
     split: str | None = None
     limit: int | None = None
     entropy: str = "paper"
+    prompt: str = EXPRESSION
     maps: bool = False
     work: Path | None = None
     pictures: Path | None = None
@@ -111,13 +115,15 @@ def find_text(wanted: TextWanted) -> None:
     """Read the cases that the draws need and that are not kept yet; choose; write the head map."""
     if wanted.entropy not in ENTROPIES:
         raise UnknownName("spatial entropy", wanted.entropy, ENTROPIES)
+    if wanted.prompt not in PROMPTS:
+        raise UnknownName("prompt", wanted.prompt, PROMPTS)
     if wanted.pictures:
         require_matplotlib()
     told = source(wanted.dataset, images=wanted.images, split=wanted.split, default_split=SPLIT)
     pool = _pool(wanted, told)
     samples = _samples(wanted, {id for ids in drawn(pool, wanted.search) for id in ids})
     lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(wanted.model), device=wanted.device, dtype=wanted.dtype)
-    setting = lvlm.card.setting(prompt=EXPRESSION, view="default", moment="predicting")
+    setting = lvlm.card.setting(prompt=wanted.prompt, view="default", moment="predicting")
     card = TextCard(setting, told.name, lvlm.card.all_heads(), wanted.maps, **ENTROPIES[wanted.entropy])
     folder = wanted.work or work_folder(card)
     _fill(lvlm, samples, folder, card)
@@ -128,7 +134,10 @@ def find_text(wanted: TextWanted) -> None:
     artifacts.save_heads(heads, path)
     print_heads(heads)
     if wanted.pictures:
-        shown = [_with_maps(lvlm, kept[sample.id]) for sample in samples[:: max(1, len(samples) // GALLERY)][:GALLERY]]
+        shown = [
+            _with_maps(lvlm, kept[sample.id], setting.prompt)
+            for sample in samples[:: max(1, len(samples) // GALLERY)][:GALLERY]
+        ]
         _draw(wanted.pictures, found, heads, shown)
     errors.print(f"head map written to {path}; the numbers of all heads are kept in {folder}", soft_wrap=True)
 
@@ -178,13 +187,13 @@ def _table(kept: TextStats, samples: Sequence[Sample]) -> Table:
         return table(kept, [sample.id for sample in samples], tick=partial(bar.update, task, advance=1))
 
 
-def _with_maps(lvlm: LVLM, case: TextCase) -> tuple[Image, TextCase]:
+def _with_maps(lvlm: LVLM, case: TextCase, prompt: str) -> tuple[Image, TextCase]:
     """A case with its picture and its maps, read again where they are not kept."""
     image, sample = open_image(case.sample.image), case.sample
     if case.maps is not None:
         return image, case
-    prompt = lvlm.prompt(image, sample.query, id=sample.id, text=EXPRESSION)
-    [(_, maps)] = read_texts(lvlm, [prompt], None)
+    asked = lvlm.prompt(image, sample.query, id=sample.id, text=prompt)
+    [(_, maps)] = read_texts(lvlm, [asked], None)
     return image, case._replace(maps=maps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,23 @@ import typer
 from PIL import Image
 
 from glintbox import embedded
+from glintbox.cli.sampler import (
+    API_KEY_ENV,
+    ApiKeyEnv,
+    BaseUrl,
+    Concurrency,
+    Family,
+    Known,
+    Processor,
+    Retries,
+    Sampler,
+    ServedName,
+    Timeout,
+    answering,
+    remote_of,
+)
 from glintbox.cli.working import open_run, pending, work
-from glintbox.draw import grounding_figure, save_figure
+from glintbox.draw import grounding_figure, own_heads, save_figure
 from glintbox.errors import UnknownName
 from glintbox.ground import Grounder
 from glintbox.jobs import Job, read_jobs
@@ -23,6 +39,9 @@ from glintbox.selectors import SELECTORS
 Images = Annotated[list[str], typer.Argument(help="Pictures, folders, URLs, or .jsonl lists of {image, query, id}.")]
 Query = Annotated[str | None, typer.Option("--query", "-q", help="What to find; lines of a list may name their own.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="Hub name or checkpoint folder.")]
+AnyModel = Annotated[
+    str | None, typer.Option("--model", "-m", help=f"Hub name or checkpoint folder (default: {embedded.NAME}).")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for ID.json and ID.png; resumes what is there.")]
@@ -34,27 +53,18 @@ Located = Annotated[bool, typer.Option("--located", help="The localization heads
 
 
 def ground(
-    images: Images,
-    *,
-    query: Query = None,
-    model: Model = embedded.NAME,
+    images: Images, *, query: Query = None, model: AnyModel = None,
     n: Annotated[int, typer.Option(help="Sampled answers beside the greedy one.")] = 10,
     temperature: Annotated[float, typer.Option(help="Of the samples; 0.5 to 1.0 is usual.")] = 0.7,
-    top_p: float = 0.9,
-    top_k: int = 100,
-    seed: int = 0,
-    max_new_tokens: int = 512,
+    top_p: float = 0.9, top_k: int = 100, seed: int = 0, max_new_tokens: int = 512,
     selector: Annotated[str, typer.Option(help="auto, or a name: acs-free, consensus, majority-vote …")] = "auto",
     multiple: Annotated[bool, typer.Option("--multiple", help="Several objects: one box per cluster.")] = False,
-    heads: Heads = None,
-    regressor: Regressor = None,
-    localization: Looks = None,
-    located: Located = False,
-    out: Out = None,
-    as_json: AsJson = False,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-) -> None:
+    heads: Heads = None, regressor: Regressor = None, localization: Looks = None, located: Located = False,
+    out: Out = None, as_json: AsJson = False, device: Device = "auto", dtype: Dtype = "auto",
+    sampler: Sampler = "local", base_url: BaseUrl = None, served_name: ServedName = None,
+    processor: Processor = None, family: Family = None, api_key_env: ApiKeyEnv = API_KEY_ENV,
+    concurrency: Concurrency = 8, timeout: Timeout = 120.0, retries: Retries = 5,
+) -> None:  # fmt: skip
     """glintbox ground street.jpg --query "bicycle" --out found
 
     Find objects: write several candidate boxes, read the attention behind each, keep the box that it supports.
@@ -67,11 +77,16 @@ def ground(
         selector=selector, multiple=multiple, located=located,
     )  # fmt: skip
     own: dict[str, Any] = dict(heads=heads, regressor=regressor, localization=localization)
-    settings = options | own | dict(model=model, dtype=dtype)
-    run = open_run(out, settings) if out else None
+    remote = remote_of(
+        sampler, base_url, served_name, Known(model, processor, family),
+        api_key_env=api_key_env, concurrency=concurrency, timeout=timeout, retries=retries,
+    )  # fmt: skip
+    told = dict(model=model or embedded.NAME, dtype=dtype) | (remote.settings() if remote else {})
+    run = open_run(out, options | own | told) if out else None
     if rest := pending(run, jobs):
-        grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, **own)
-        if _work(grounder, rest, run=run, as_json=as_json, options=options):
+        with answering(remote, model, device=device, dtype=dtype, **own) as grounder:
+            failures = _work(grounder, rest, run=run, as_json=as_json, options=options, across=remote is not None)
+        if failures:
             raise typer.Exit(1)
 
 
@@ -82,26 +97,25 @@ def known_selector(name: str, *others: str) -> None:
 
 
 def _work(
-    grounder: Grounder, jobs: Sequence[Job], *, run: Run | None, as_json: bool, options: dict[str, Any]
+    grounder: Grounder, jobs: Sequence[Job], *, run: Run | None, as_json: bool, options: dict[str, Any], across: bool
 ) -> list[Failure]:
     grounder.choice(options["selector"], multiple=options["multiple"])  # refuse it once, not with every picture
     if run:
         run.agree(grounder.made_with())
 
-    def produce(image: Image.Image, some: Sequence[Job]) -> Iterator[Grounding]:
-        pairs = [(image, job.query) for job in some]
+    def produce(image: Image.Image | None, some: Sequence[Job]) -> Iterator[Grounding]:
+        pairs = [(image or job.image, job.query) for job in some]
         return grounder.ground(pairs, ids=[job.id for job in some], maps=run is not None, **options)
 
     def draw(image: Image.Image, grounding: Grounding) -> bytes:
         return _png(image, grounding, grounder.heads)
 
-    return work(jobs, produce, draw, run=run, as_json=as_json, doing="grounding")
+    all_at_once = partial(produce, None) if across else None
+    return work(jobs, produce, draw, run=run, as_json=as_json, doing="grounding", across=all_at_once)
 
 
 def _png(image: Image.Image, grounding: Grounding, heads: HeadMap | None) -> bytes:
     """Attention is shown as acs-free looks at it, where the maps of its heads were kept; else of all kept heads."""
-    buffer, maps = BytesIO(), grounding.found.maps
-    told = heads is not None and maps is not None and all(set(of) <= set(maps.heads) for of in heads.heads.values())
-    own = heads if told and grounding.method in {"acs-free", "acs-learned"} else None
-    save_figure(grounding_figure(image, grounding, heads=own), buffer)
+    buffer = BytesIO()
+    save_figure(grounding_figure(image, grounding, heads=own_heads(grounding, heads)), buffer)
     return buffer.getvalue()

@@ -29,6 +29,7 @@ from glintbox.cli import (
     reproduce,
     scenes,
     train,
+    web,
 )
 from glintbox.cli.console import errors
 from glintbox.errors import GlintboxError
@@ -75,6 +76,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "push": publish.push,
     "pull": publish.pull,
     "reproduce": reproduce.reproduce,
+    "web": web.web,
     "doctor": doctor.doctor,
     "models": models.models,
     "env": env.env,

@@ -101,7 +101,7 @@ def refer(
     grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, **artefacts)
     data = source(dataset, images=images, split=split).name
     plan = Plan(grounder.setting, (sampling,), _selectors(grounder, names), {}, data, work)
-    asked = ReferPlan(plan, _segment(mask, device, dtype), mask, category)
+    asked = ReferPlan(plan, *_segment(mask, device, dtype), category)
     _answer(grounder, cases, asked, _Output(shard, out, as_json))
 
 
@@ -147,12 +147,20 @@ def _selectors(grounder: Grounder, names: Sequence[str]) -> dict[str, Selector |
     return made
 
 
-def _segment(mask: str | None, device: str, dtype: str) -> Segment | None:
+class _Masked(NamedTuple):
+    """Who makes masks, and by which id: of its very weights."""
+
+    segment: Segment | None
+    masks: str | None
+
+
+def _segment(mask: str | None, device: str, dtype: str) -> _Masked:
     if mask is None:
-        return None
+        return _Masked(None, None)
     from glintbox.lvlm.sam import load_sam, sam_masks  # the weight of transformers, only where a model is loaded
 
-    return partial(sam_masks, model=load_sam(mask, device=device, dtype=dtype))
+    sam = load_sam(mask, device=device, dtype=dtype)
+    return _Masked(partial(sam_masks, model=sam), sam.id)
 
 
 def _answer(grounder: Grounder, cases: Sequence[Referred], asked: ReferPlan, output: _Output) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from PIL.Image import Image
 
 from glintbox.cli.console import errors, progress, results
 from glintbox.draw import require_matplotlib
-from glintbox.errors import BadContract, BadInput, OutOfMemory, UnreadableImage
+from glintbox.errors import BadContract, BadInput, OutOfMemory, Unanswered, UnreadableImage
 from glintbox.images import open_image
 from glintbox.jobs import Job
 from glintbox.records import Grounding, to_json
@@ -20,6 +21,9 @@ from glintbox.runs import Failure, Run
 
 Produce = Callable[[Image, Sequence[Job]], Iterator[Grounding]]
 """Results for some jobs on one upright picture, in order."""
+
+Across = Callable[[Sequence[Job]], Iterator[Grounding]]
+"""Results for jobs on any pictures, in order; it opens them itself, some ahead."""
 
 Draw = Callable[[Image, Grounding], bytes]
 """A result as a PNG."""
@@ -41,13 +45,23 @@ def pending(run: Run | None, jobs: Sequence[Job]) -> Sequence[Job]:
 
 
 def work(
-    jobs: Sequence[Job], produce: Produce, draw: Draw, *, run: Run | None, as_json: bool, doing: str
+    jobs: Sequence[Job],
+    produce: Produce,
+    draw: Draw,
+    *,
+    run: Run | None,
+    as_json: bool,
+    doing: str,
+    across: Across | None = None,
 ) -> list[Failure]:
-    """Do the jobs; each result is printed as JSON or as a line, and kept with its picture where there is a run."""
+    """Do the jobs; each result is printed as JSON or as a line, and kept with its picture where there is a run.
+
+    across: does all jobs in the place of `produce`, which does those of one picture after the other.
+    """
     failures: list[Failure] = []
     with progress() as bar:
         task = bar.add_task(doing, total=len(jobs))
-        for found in _results(jobs, produce, draw if run else None):
+        for found in _results(jobs, produce, draw if run else None, across=across):
             bar.update(task, advance=1)
             if isinstance(found, Failure):
                 failures.append(found)
@@ -65,24 +79,35 @@ def work(
 
 
 def _results(
-    jobs: Sequence[Job], produce: Produce, draw: Draw | None
+    jobs: Sequence[Job], produce: Produce, draw: Draw | None, *, across: Across | None
 ) -> Iterator[tuple[Grounding, bytes | None] | Failure]:
     """Queries on one picture share its prefill."""
+    if across:
+        yield from _done(jobs, across, draw, image=None)
+        return
     for source, group in groupby(jobs, key=lambda job: job.image):
-        waiting = deque(group)
+        some = list(group)
         try:
             image = open_image(source)
         except UnreadableImage as error:
-            yield from (Failure(job.id, job.image, str(error)) for job in waiting)
+            yield from (Failure(job.id, job.image, str(error)) for job in some)
             continue
-        while waiting:
-            try:
-                for grounding in produce(image, tuple(waiting)):
-                    yield grounding, draw(image, grounding) if draw else None
-                    waiting.popleft()
-            except (BadContract, BadInput, OutOfMemory) as error:
-                failed = waiting.popleft()
-                yield Failure(failed.id, failed.image, str(error))
+        yield from _done(some, partial(produce, image), draw, image=image)
+
+
+def _done(
+    jobs: Sequence[Job], made: Across, draw: Draw | None, *, image: Image | None
+) -> Iterator[tuple[Grounding, bytes | None] | Failure]:
+    """Each job's result or failure; after a failure those behind it are made again from there."""
+    waiting = deque(jobs)
+    while waiting:
+        try:
+            for grounding in made(tuple(waiting)):
+                yield grounding, draw(image or open_image(waiting[0].image), grounding) if draw else None
+                waiting.popleft()
+        except (BadContract, BadInput, OutOfMemory, Unanswered, UnreadableImage) as error:
+            failed = waiting.popleft()
+            yield Failure(failed.id, failed.image, str(error))
 
 
 def line(grounding: Grounding) -> str:
@@ -90,8 +115,10 @@ def line(grounding: Grounding) -> str:
     if not grounding.boxes:
         return f"{grounding.id}: {grounding.found.query}: not found ({why_none(grounding)})"
     boxes = "  ".join(
-        f"[{', '.join(f'{value:.0f}' for value in box)}]" + (f" {score:.2f}" if score is not None else "")
-        for box, score, *_ in grounding.boxes
+        (f"{best.label}: " if best.label else "")
+        + f"[{', '.join(f'{value:.0f}' for value in best.box)}]"
+        + (f" {best.score:.2f}" if best.score is not None else "")
+        for best in grounding.boxes
     )
     return f"{grounding.id}: {grounding.found.query}: {boxes}  ({grounding.method})"
 

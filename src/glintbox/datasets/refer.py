@@ -52,8 +52,8 @@ def referred(
 ) -> list[Referred]:
     """Every expression of a dataset as a case, in the order of its file; ids are "PICTURE-NUMBER".
 
-    Options are those of `resolve`, but for these. size: the true box must fit it. sample: draw so many, by their ids
-    and `seed`, as `draw` does; masks of the others are not made.
+    Options are those of `resolve`, but for these. size: the true box must fit it. sample: draw so many of those that
+    fit, by their ids and `seed`, as `draw` does; of any size, masks of the others are not made.
 
     Raises:
         UnknownName: no such dataset, split or size.
@@ -66,10 +66,10 @@ def referred(
     listed = source(dataset, images=images, split=split, default_split=default_split).spoken(ids, tick)
     if ids is not None:
         listed = iter(named(list(listed), ids, where=dataset))
-    elif sample is not None:
-        listed = _drawn(list(listed), sample, seed)
-    most = limit or (ENDLESS if dataset == SCENES and ids is None else None)
-    chosen = list(islice((one for one in listed if _fits(one, size)), most))
+    fitting: Iterator[Spoken] = (one for one in listed if _fits(one, size))
+    if sample is not None and ids is None:
+        fitting = _drawn(list(fitting), sample, seed)
+    chosen = list(islice(fitting, limit or (ENDLESS if dataset == SCENES and ids is None else None)))
     there, lost = require_pictures(chosen, skip=skip_missing)
     if lost:
         log.warning("left out %d of %d expressions: their pictures are not there", lost, len(chosen))

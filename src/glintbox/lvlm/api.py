@@ -48,7 +48,9 @@ class Prompt:
 
     ids: the whole prompt. tensors: everything else that the model's forward takes (pixel values, grids, masks).
     shared: number of leading tokens (up to and with the image's end) that other queries on the same image share.
-    said: token positions of the query's own words. frame: units of written boxes. views: image tokens as grids.
+    said: token positions of the query's own words, or of the answer where the prompt begins it; its last one is where
+    localization heads are read. spans: for each token of the query's words the characters [a, b) of the query, blanks
+    around it taken off, that it stands for. frame: units of written boxes. views: image tokens as grids.
     fingerprint: of the pixels as the model gets them; prompts of equal fingerprint and equal first `shared` ids share a
     prefill. thinking: boxes count only after the model's end-of-thought mark. prefix: every token of the prompt sees
     all of it, not only what comes before; then nothing is shared.
@@ -67,6 +69,7 @@ class Prompt:
     thinking: bool = False
     coordinate_token: Literal["first_digit", "first_significant_digit"] = "first_digit"
     prefix: bool = False
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 @runtime_checkable

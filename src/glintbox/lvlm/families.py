@@ -164,7 +164,9 @@ FAMILIES: dict[str, Family] = {
 RESAMPLED = "a resampler turns the picture into a set of learned queries, none of which stands for a place in it"
 CROSSED = "its decoder looks at the picture through cross-attention; there are no image tokens among the words"
 REFUSED: dict[str, str] = {
-    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo", "idefics2", "kosmos-2"), RESAMPLED),
+    **dict.fromkeys(
+        ("blip-2", "instructblip", "instructblipvideo", "idefics2", "kosmos-2", "kosmos-2.5", "aria"), RESAMPLED
+    ),
     **dict.fromkeys(("idefics", "mllama", "florence2"), CROSSED),
 }
 """Model types that can never be a family, and why."""

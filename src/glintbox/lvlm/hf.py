@@ -23,12 +23,12 @@ class HuggingFaceLVLM:
         self.loaded = loaded
         self.card = loaded.card
         self.default_prompt = loaded.prompt
-        self._eos = eos_ids(loaded)
+        self.eos = eos_ids(loaded)
         self._decoder = decode.Decoder(
             model=loaded.model,
             card=loaded.card,
-            eos=self._eos,
-            spans=self._spans,
+            eos=self.eos,
+            spans=self.spans,
         )
 
     @classmethod
@@ -39,9 +39,13 @@ class HuggingFaceLVLM:
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         revision: str | None = None,
+        weights: bool = True,
     ) -> HuggingFaceLVLM:
-        """Load a hub name or a checkpoint folder; errors as in `loading.load`."""
-        return cls(load(name_or_folder, device=device, dtype=dtype, revision=revision))
+        """Load a hub name or a checkpoint folder; options and errors as in `loading.load`.
+
+        Without weights it makes prompts and reads the ids of a server's answers; it answers and replays nothing.
+        """
+        return cls(load(name_or_folder, device=device, dtype=dtype, revision=revision, weights=weights))
 
     def prompt(self, image: Image, query: str, *, id: str, text: str | None = None) -> Prompt:
         """Make an upright RGB image and a query ready; errors as in `prompting.make_prompt`."""
@@ -61,5 +65,6 @@ class HuggingFaceLVLM:
         """Read the attention of answers that exist already; see `api.LVLM.replay`."""
         return decode.replay(self._decoder, told, watch)
 
-    def _spans(self, ids: Sequence[int]) -> tuple[str, tuple[tuple[int, int], ...]]:
-        return token_spans(self.loaded.tokenizer, ids, eos=self._eos)
+    def spans(self, ids: Sequence[int]) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """Text of an answer's ids and the characters of each; see `spans.token_spans`."""
+        return token_spans(self.loaded.tokenizer, ids, eos=self.eos)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ from glintbox.lvlm.processors import load_processor, pixel_budget
 from glintbox.lvlm.source import Source, model_type_of, opening, source_of
 from glintbox.prompts import PROMPTS
 from glintbox.records import Setting, Watch
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -40,10 +44,12 @@ def load(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "auto",
     revision: str | None = None,
+    weights: bool = True,
 ) -> Loaded:
     """Load a checkpoint folder or a hub name ("Qwen/Qwen2.5-VL-7B-Instruct").
 
     device: "auto" takes the GPU where there is one. dtype: "auto" is the checkpoint's own. revision: hub only.
+    weights: False reads only configuration, tokenizer and processor: enough to make prompts, and no head is usable.
 
     Raises:
         BadInput: no such folder, a part of it is missing or damaged, the hub does not give it, or no such device or
@@ -53,13 +59,32 @@ def load(
         OutOfMemory: the device does not hold the weights.
     """
     place, kind = device_of(device), dtype_of(dtype)
-    source = source_of(name_or_folder, revision)
+    source = source_of(name_or_folder, revision, weights=weights)
     config, processor = _settings(source)
+    if not weights:
+        return _unweighted(assemble(_hollow(source, config), processor, id=source.id, revision=source.revision))
     with opening("weights", source):
         model = weights_of(
             source, config, AutoModelForImageTextToText, attn_implementation="sdpa", dtype=own_dtype(config, kind)
         )
     return assemble(moved(model, place, source.id), processor, id=source.id, revision=source.revision)
+
+
+def _hollow(source: Source, config: Any) -> Any:
+    """The model without its weights: its class, and which tokens end its answers."""
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    try:
+        model.generation_config = GenerationConfig.from_pretrained(source.place, revision=source.commit)
+    except OSError:
+        logger.debug("%s has no generation settings of its own", source.id)
+    return model
+
+
+def _unweighted(loaded: Loaded) -> Loaded:
+    """The same, with no usable layer."""
+    why = dict.fromkeys(range(loaded.card.layers), "its weights were not loaded")
+    return loaded._replace(card=replace(loaded.card, usable=(), excluded=why))
 
 
 def setting_of(name_or_folder: str | Path, *, revision: str | None = None) -> Setting:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from glintbox.errors import BadContract
 from glintbox.lvlm import seams
 from glintbox.lvlm.prefill import Prefilled
+from glintbox.lvlm.progress import Written, tell
 from glintbox.lvlm.reading import Branches
 from glintbox.lvlm.sampling import choose, noise, vocabulary_entropy
 from glintbox.records import Response, Sampling
@@ -86,6 +87,7 @@ def grow(
                 rows[r].ids.append(token)
                 rows[r].entropy.append(nats)
         live = [r for r in live if not rows[r].stopped]
+        tell(Written(step + 1, len(rows) - len(live), len(rows)))
         if not live:
             return rows
     if last_too:

@@ -27,8 +27,18 @@ UNUSED = ("input_ids", "labels")
 """Inputs that no forward pass takes beside the ids; labels would make it compute a loss."""
 
 
+class Said(NamedTuple):
+    """Positions of the query's tokens in the whole prompt, and the characters [a, b) of the query that each is of."""
+
+    tokens: range
+    spans: tuple[tuple[int, int], ...]
+
+
 class Chat(NamedTuple):
-    """The rendered chat, its image token not yet repeated; said: characters [a, b) of the query; special: add BOS."""
+    """The rendered chat, its image token not yet repeated; special: add BOS.
+
+    said: characters [a, b) of the query, or of the answer where that is begun.
+    """
 
     text: str
     said: tuple[int, int]
@@ -46,19 +56,17 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
     size = Size(*image.size)
     refuse_extreme_shape(size)
     _refuse_special(loaded.tokenizer, query)
-    chat = _chat(loaded, tell(text or loaded.prompt, query))
+    told = tell(text or loaded.prompt, query)
+    chat = _chat(loaded, told)
     inputs = dict(
         loaded.processor(text=[chat.text], images=[image], return_tensors="pt", add_special_tokens=chat.special)
     )
     config = loaded.model.config
     ids = inputs["input_ids"][0]
-    limit = config.get_text_config().max_position_embeddings
-    if len(ids) > limit:
-        raise BadInput(
-            f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture, or say less"
-        )
+    _refuse_long(ids, config.get_text_config().max_position_embeddings)
     columns = _some_columns(inputs, config)
     views = checked_views(loaded.family, inputs, size, loaded.processor, config)
+    said = _said(loaded, chat, ids, columns)
     return Prompt(
         id=id,
         image=size,
@@ -66,7 +74,8 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
         ids=ids,
         tensors={name: value for name, value in inputs.items() if name not in UNUSED},
         shared=0 if loaded.family.prefix else _shared(loaded.tokenizer, ids, int(columns[-1])),
-        said=_said(loaded, chat, ids, columns),
+        said=said.tokens,
+        spans=() if told.begun else said.spans,
         frame=loaded.family.frame(inputs, size, loaded.processor, config),
         views=views,
         fingerprint=_fingerprint(inputs),
@@ -77,7 +86,7 @@ def make_prompt(loaded: Loaded, image: Image, query: str, *, id: str, text: str 
 
 
 def _chat(loaded: Loaded, told: Told) -> Chat:
-    """The chat template around image and text."""
+    """The chat template around image and text, and the answer's beginning behind it."""
     content = [{"type": "image"}, {"type": "text", "text": told.text}]
     try:
         text = loaded.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
@@ -89,7 +98,12 @@ def _chat(loaded: Loaded, told: Told) -> Chat:
     bos = loaded.tokenizer.bos_token
     # a template that writes the token of the text's beginning itself must not get a second one
     special = bos is None or not text.startswith(bos)
-    return Chat(text, (start + told.said[0], start + told.said[1]), special)
+    if not told.begun:
+        return Chat(text, (start + told.said[0], start + told.said[1]), special)
+    chat = Chat(text + told.begun, (len(text), len(text) + len(told.begun)), special)
+    if _thinks(Chat(text, (start, start + len(told.text)), special)):
+        raise BadInput("expected a model that answers at once to begin its answer, got one that thinks first")
+    return chat
 
 
 def _some_columns(inputs: Mapping[str, Tensor], config: Any) -> Tensor:
@@ -114,8 +128,15 @@ def _refuse_special(tokenizer: Any, query: str) -> None:
             raise BadInput(f"expected a query in plain words, got one with the special token {token!r}; leave it out")
 
 
-def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> range:
-    """Positions of the query's tokens in the whole prompt.
+def _refuse_long(ids: Tensor, limit: int) -> None:
+    if len(ids) > limit:
+        raise BadInput(
+            f"expected a prompt of at most {limit} tokens, got {len(ids)}; show a smaller picture, or say less"
+        )
+
+
+def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> Said:
+    """Where the query stands in the whole prompt.
 
     The chat is tokenized once more with its single image token, whose offsets are characters of the chat; from the
     query on both have the same tokens, which is checked.
@@ -128,7 +149,9 @@ def _said(loaded: Loaded, chat: Chat, ids: Tensor, columns: Tensor) -> range:
     if not tail or len(ids) - len(tail) <= int(columns[-1]) or tail != ids[-len(tail) :].tolist():
         raise BadContract("expected the query behind the image in the prompt, got a chat template with another order")
     shift = len(ids) - len(plain["input_ids"])
-    return range(hit[0] + shift, hit[-1] + shift + 1)
+    offsets = (plain["offset_mapping"][i] for i in range(hit[0], hit[-1] + 1))
+    spans = tuple((max(start - first, 0), min(end, last) - first) for start, end in offsets)
+    return Said(range(hit[0] + shift, hit[-1] + shift + 1), spans)
 
 
 def _shared(tokenizer: Any, ids: Tensor, last_column: int) -> int:

@@ -30,7 +30,10 @@ LOGIT = 10.0
 
 
 class Sam(NamedTuple):
-    """A mask model ready to be prompted, in evaluation mode, without gradients."""
+    """A mask model ready to be prompted, in evaluation mode, without gradients.
+
+    id: a hub name with its commit, or a folder's name with a hash of what is in it: other weights, another id.
+    """
 
     model: Any
     image_processor: Any
@@ -88,7 +91,8 @@ def load_sam(
     with opening("weights", source):
         model = loading.weights_of(source, config, AutoModelForMaskGeneration, dtype=loading.own_dtype(config, kind))
     ready = loading.moved(model, place, source.id).eval().requires_grad_(False)
-    return Sam(ready, SAMS[model_type](settings), source.id)
+    id = source.id if source.commit is None else f"{source.id}@{source.commit}"
+    return Sam(ready, SAMS[model_type](settings), id)
 
 
 @torch.no_grad()

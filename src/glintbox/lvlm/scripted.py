@@ -91,6 +91,7 @@ class ScriptedLVLM:
             frame=CoordFrame(Size(1000, 1000), whole),
             views={"default": View(torch.arange(cells), TokenGrid(self._rows, self._cols, whole))},
             fingerprint=hashlib.sha256(image.tobytes()).hexdigest(),
+            spans=tuple((k, k + 1) for k in range(len(query))),
         )
 
     def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[_Answered]:

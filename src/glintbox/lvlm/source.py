@@ -37,28 +37,30 @@ class Source(NamedTuple):
     commit: str | None
 
 
-def source_of(name_or_folder: str | Path, revision: str | None) -> Source:
+def source_of(name_or_folder: str | Path, revision: str | None, *, weights: bool = True) -> Source:
     """A checkpoint folder, or a hub name ("Qwen/Qwen2.5-VL-7B-Instruct") at a revision; only its config is fetched.
+
+    weights: whether a folder must hold them.
 
     Raises:
         BadInput: no such folder, a part of it is missing, or the hub does not give it.
     """
     on_hub = _is_hub_name(name_or_folder)
-    return _hub_source(str(name_or_folder), revision) if on_hub else _folder_source(name_or_folder)
+    return _hub_source(str(name_or_folder), revision) if on_hub else _folder_source(name_or_folder, weights)
 
 
 def _is_hub_name(name: str | Path) -> bool:
     return isinstance(name, str) and HUB_NAME.fullmatch(name) is not None and not Path(name).expanduser().exists()
 
 
-def _folder_source(name_or_folder: str | Path) -> Source:
+def _folder_source(name_or_folder: str | Path, weights: bool) -> Source:
     """A folder; its id does not depend on where it lies: its name and a hash of what is in it."""
     folder = Path(name_or_folder).expanduser().resolve()
     if not folder.is_dir():
         raise BadInput(f"expected a checkpoint folder or a hub name like owner/name, got {str(name_or_folder)!r}")
     if not (folder / "config.json").is_file():
         raise BadInput(f"expected a checkpoint folder with a config.json, got {folder}")
-    if not any(_weights(folder)):
+    if weights and not any(_weights(folder)):
         raise BadInput(f"expected weights (*.safetensors) in {folder}, got none")
     digest = _fingerprint(folder)
     return Source(str(folder), folder / "config.json", f"{folder.name}@{digest}", digest, None)

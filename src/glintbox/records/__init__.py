@@ -11,6 +11,7 @@ from glintbox.records.answers import (
     Labelled,
     Reading,
     Response,
+    SpanMaps,
     TextMaps,
     sampled,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Selector",
     "Setting",
     "Site",
+    "SpanMaps",
     "T",
     "TextMaps",
     "Watch",

@@ -85,12 +85,25 @@ class TextMaps:
 
 
 @dataclass(frozen=True, slots=True)
+class SpanMaps:
+    """Where localization heads look at the end of one of several spans of an expression.
+
+    span: its characters [a, b) in the query, whose words are `text`. token: of the prompt, whose rows were read.
+    """
+
+    text: str
+    span: tuple[int, int]
+    token: int
+    maps: TextMaps
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateSet:
     """What was written for one image and query, and the attention while writing. Greedy is kept apart by its source.
 
     maps are for pictures and regressors and are left out of JSON (None when read back).
     timing: seconds by stage. notes: what a user should know, e.g. that samples were drawn in halves.
-    text_map: where localization heads look, if they were read.
+    text_map: where localization heads look, if they were read; span_maps: the same for each of several spans.
     """
 
     id: str
@@ -107,6 +120,7 @@ class CandidateSet:
     timing: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     text_map: TextMaps | None = None
+    span_maps: tuple[SpanMaps, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

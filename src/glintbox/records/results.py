@@ -30,17 +30,24 @@ class Rle:
 
 
 class ScoredBox(NamedTuple):
-    """A chosen box; score is None where the method gives none; candidate is None where the box was invented."""
+    """A chosen box; score is None where the method gives none; candidate is None where the box was invented.
+
+    label: the words that it is of, where the query names several things.
+    """
 
     box: Box
     score: float | None
     candidate: int | None
     mask: Rle | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """The only result: boxes best first (empty = not found), how they were chosen, and everything they came from."""
+    """The only result: boxes best first (empty = not found), how they were chosen, and everything they came from.
+
+    Boxes with labels stand in the order of the query's words.
+    """
 
     id: str
     method: str

@@ -93,6 +93,10 @@ SELECTORS: Mapping[str, Factory] = {
 }
 
 
+NEED_WEIGHTS = ("acs-free", "acs-learned", "heads-overlap", "token-entropy")
+"""Selectors that look at what no server gives: attention, or the distribution that tokens were drawn from."""
+
+
 def selector(
     name: str,
     *,
