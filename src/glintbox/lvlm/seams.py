@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
@@ -90,7 +90,7 @@ def check_packable(model: PreTrainedModel) -> None:
         )
 
 
-def prompt_positions(model: PreTrainedModel, prompt: Prompt) -> Int[Tensor, "axis batch token"]:
+def prompt_positions(model: PreTrainedModel, prompt: Prompt) -> Real[Tensor, "axis batch token"]:
     """Rotary positions of the prompt: three axes for a model with M-RoPE, else one.
 
     Always computed from this prompt: what the model remembers (`rope_deltas`) belongs to whichever prompt came last.
@@ -144,7 +144,7 @@ def tree_masks(
 def forward(
     model: PreTrainedModel,
     ids: Int[Tensor, " token"],
-    positions: Int[Tensor, "axis batch token"],
+    positions: Real[Tensor, "axis batch token"],
     cache: Cache,
     *,
     mask: Tensor | dict[str, Tensor] | None = None,
