@@ -168,7 +168,7 @@ def ablation_figure(found: Sequence[Outcome]) -> Figure:
         axes.set_xticks(range(len(names)), names, **turned)
         axes.set_ylim(0, max(5, axes.get_ylim()[1]))
         _dress(axes, found[0].what, "Acc@0.5, %")
-        figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=6.5, handlelength=1.4)
+        figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=6.5, handlelength=1.4)
     return figure
 
 
