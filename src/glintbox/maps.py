@@ -23,7 +23,7 @@ def entropy(maps: Float[Tensor, "*map row col"]) -> Float[Tensor, "*map"]:
     """
     flat = _full(maps).flatten(-2)
     total = flat.sum(-1)
-    # normalised first: log S - sum(a log a)/S is a pass less, but cancels, and is off by 1e-5 nats where shares are tiny
+    # normalised first: log S - sum(a log a)/S is a pass less, but cancels: off by 1e-5 nats where shares are tiny
     spread: Tensor = torch.special.entr(flat / total[..., None]).sum(-1)
     return torch.where(total == 0, math.log(flat.shape[-1]), spread.clamp(min=0))
 
