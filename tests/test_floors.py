@@ -31,6 +31,8 @@ ROOMS = {
     "mpl_toolkits": "draw",
     "typer": "cli",
     "sahi": "integrations",
+    "lmms_eval": "integrations",
+    "vlmeval": "integrations",
     "starlette": "web",
     "uvicorn": "web",
 }
