@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from glintbox.cli.main import app
 from glintbox.records import HeadMap, from_json, to_json
 from tests.kept import TWO
+from tests.lvlm.served import Service
 from tests.sets import IMAGE
 from tests.test_first_run import parsed
 
@@ -75,3 +77,15 @@ def test_the_file_on_the_page_is_a_head_map() -> None:
     shown, _ = blocks("headmap.md", "json")
     read = from_json(HeadMap, shown)
     assert read.heads["x1"][0] == (14, 24) and json.loads(shown).items() <= json.loads(to_json(read)).items()
+
+
+@pytest.mark.slow
+def test_python_of_the_remote_page_runs(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    [code] = blocks("remote.md", "python")
+    usual = '"http://127.0.0.1:8000/v1"'
+    assert code.count(usual) == 1
+    printed: list[Any] = []
+    exec(compile(code.replace(usual, repr(service.url)), "remote.md", "exec"), {"print": lambda *a: printed.extend(a)})
+    assert printed[0] == "consensus" and len(printed[1][0][0]) == 4
+    assert len(service.seen()) >= 2, "the server was asked, greedy and samples"

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from glintbox.cli.main import app
+from glintbox.cli.sampler import Known, remote_of
 from glintbox.records import Grounding, from_json
 from tests.lvlm.served import NAME, Service
 from tests.lvlm.tiny import picture
@@ -114,3 +115,26 @@ def test_without_weights_a_selector_that_reads_attention_is_refused_at_once(serv
     assert result.exit_code == 2
     assert f"acs-free looks inside the model, expected the weights of {NAME} here" in " ".join(result.stderr.split())
     assert service.seen() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://api.example/v1", True),
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://localhost:8000/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://10.0.0.5:8000/v1", False),
+        ("http://localhost.example/v1", False),
+        ("http://api.example/v1", False),
+    ],
+)
+def test_the_usual_key_goes_only_where_nobody_on_the_way_reads_it(
+    url: str, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    known = Known(None, None, "qwen3_vl")
+    usual = remote_of("openai", url, None, known, api_key_env=None)
+    named = remote_of("openai", url, None, known, api_key_env="OPENAI_API_KEY")
+    assert usual and usual.connection["api_key"] == ("sesame" if sent else None)
+    assert named and named.connection["api_key"] == "sesame", "named by hand it goes wherever it is told to"

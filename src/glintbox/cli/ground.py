@@ -13,7 +13,6 @@ from PIL import Image
 
 from glintbox import embedded
 from glintbox.cli.sampler import (
-    API_KEY_ENV,
     ApiKeyEnv,
     BaseUrl,
     Concurrency,
@@ -62,7 +61,7 @@ def ground(
     heads: Heads = None, regressor: Regressor = None, localization: Looks = None, located: Located = False,
     out: Out = None, as_json: AsJson = False, device: Device = "auto", dtype: Dtype = "auto",
     sampler: Sampler = "local", base_url: BaseUrl = None, served_name: ServedName = None,
-    processor: Processor = None, family: Family = None, api_key_env: ApiKeyEnv = API_KEY_ENV,
+    processor: Processor = None, family: Family = None, api_key_env: ApiKeyEnv = None,
     concurrency: Concurrency = 8, timeout: Timeout = 120.0, retries: Retries = 5,
 ) -> None:  # fmt: skip
     """glintbox ground street.jpg --query "bicycle" --out found

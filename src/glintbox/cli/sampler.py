@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import typer
 
@@ -14,6 +16,7 @@ from glintbox.errors import BadInput
 from glintbox.ground import Grounder
 
 API_KEY_ENV = "OPENAI_API_KEY"
+"""Where other programs keep a key, too: it goes to a server only if no one on the way can read it."""
 
 Sampler = Annotated[Literal["local", "openai"], typer.Option(help="Who writes: this model, or a server (--base-url).")]
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1.")]
@@ -22,7 +25,12 @@ Processor = Annotated[
     str | None, typer.Option(help="With a server, no --model: checkpoint whose processor alone is loaded, no weights.")
 ]
 Family = Annotated[str | None, typer.Option(help="With a server, nothing loaded: model type, for its units.")]
-ApiKeyEnv = Annotated[str, typer.Option(help="Environment variable that holds the server's key, if it wants one.")]
+ApiKeyEnv = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Environment variable with the server's key (default: {API_KEY_ENV}, over https or to loopback)."
+    ),
+]
 Concurrency = Annotated[int, typer.Option(help="Most requests to the server at a time.")]
 Timeout = Annotated[float, typer.Option(help="Seconds for one request.")]
 Retries = Annotated[int, typer.Option(help="How often a request is sent again.")]
@@ -50,7 +58,7 @@ class Remote(NamedTuple):
 
 
 def remote_of(
-    sampler: str, base_url: str | None, served: str | None, known: Known, *, api_key_env: str, **connection: Any
+    sampler: str, base_url: str | None, served: str | None, known: Known, *, api_key_env: str | None, **connection: Any
 ) -> Remote | None:
     """The server that the options name; None where the model itself writes.
 
@@ -72,10 +80,26 @@ def remote_of(
             f"expected one of --model, --processor and --family with --sampler openai, got {' and '.join(named) or 0}: "
             "the served checkpoint, so that attention is read here; its processor alone; or its model type"
         )
-    key = os.environ.get(api_key_env)
-    if key is None and api_key_env != API_KEY_ENV:
-        raise BadInput(f"expected the server's key in the environment variable {api_key_env}, got none; set it")
-    return Remote(base_url, served, known, connection | dict(api_key=key))
+    return Remote(base_url, served, known, connection | dict(api_key=_key(base_url, api_key_env)))
+
+
+def _key(base_url: str, named: str | None) -> str | None:
+    """The key for a server: of the variable that is named, or the usual one where nobody on the way can read it."""
+    if named is None:
+        return os.environ.get(API_KEY_ENV) if _unread(base_url) else None
+    if named not in os.environ:
+        raise BadInput(f"expected the server's key in the environment variable {named}, got none; set it")
+    return os.environ[named]
+
+
+def _unread(base_url: str) -> bool:
+    url = urlsplit(base_url)
+    if url.scheme == "https" or url.hostname == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.hostname or "").is_loopback
+    except ValueError:  # a name
+        return False
 
 
 @contextmanager
