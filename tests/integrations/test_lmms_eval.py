@@ -32,11 +32,16 @@ def a_model(**options: Any) -> GlintboxModel:
 
 def asked(model: GlintboxModel, doc: dict[str, Any], text: str, visuals: Any) -> str:
     """The model's answer to one document, asked as lmms-eval asks."""
-    model.task_dict = {"task": {"val": [doc]}}
-    words = (text, {"max_new_tokens": 512, "until": ["ASSISTANT:"]}, visuals, 0, "task", "val")
-    metadata = {"task": "task", "doc_id": 0, "repeats": 1}
-    [told] = model.generate_until([Instance("generate_until", words, 0, metadata=metadata)])
+    [told] = asked_of_all(model, [doc], [text], visuals)
     return told
+
+
+def asked_of_all(model: GlintboxModel, docs: list[dict[str, Any]], texts: list[str], visuals: Any) -> list[str]:
+    model.task_dict = {"task": {"val": docs}}
+    settings = {"max_new_tokens": 512, "until": ["ASSISTANT:"]}
+    words = [(text, settings, visuals, number, "task", "val") for number, text in enumerate(texts)]
+    metadata = {"task": "task", "doc_id": 0, "repeats": 1}
+    return model.generate_until([Instance("generate_until", one, 0, metadata=metadata) for one in words])
 
 
 def a_doc(expression: Any) -> dict[str, Any]:
@@ -78,6 +83,13 @@ def test_the_selector_chooses_and_what_cannot_be_read_is_no_box() -> None:
     assert comprehension.parse_float_sequence_within(told) == [0, 0, 0, 0]
 
 
+def test_answers_of_batches_come_back_in_order() -> None:
+    docs = [a_doc(expression) for expression in ("mud", "the red cup", "dog")]
+    texts = [comprehension.refcoco_bbox_rec_doc_to_text(doc) for doc in docs]
+    told = asked_of_all(a_model(batch_size=2), docs, texts, comprehension.refcoco_bbox_rec_doc_to_visual)
+    assert told == ["Somewhere, I am sure.", "[0.100000, 0.100000, 0.300000, 0.400000]", "There is none."]
+
+
 def test_lmms_eval_knows_the_name_by_the_entry_point() -> None:
     told = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     [(name, value)] = told["project"]["entry-points"]["lmms_eval.models"].items()
@@ -110,8 +122,8 @@ def test_what_is_no_single_picture_or_other_work_is_refused(monkeypatch: pytest.
         a_model().loglikelihood([])
     with pytest.raises(BadInput, match="expected a task that is asked in one round, got several"):
         a_model().generate_until_multi_round([])
-    with pytest.raises(BadInput, match=r"expected one process and --batch_size 1, got 1 and 4; .* --offset"):
-        a_model(batch_size=4)
+    with pytest.raises(BadInput, match=r"expected one process and a number for --batch_size, got 1 and 'auto'; --off"):
+        a_model(batch_size="auto")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(BadInput, match="expected one process and --batch_size 1, got 2 and 1"):
+    with pytest.raises(BadInput, match="expected one process and a number for --batch_size, got 2 and 1"):
         a_model()

@@ -32,10 +32,10 @@ class GlintboxModel(lmms):
     """Answers grounding tasks with the box that a selector chooses; the sampling of the task's own file is not used.
 
     pretrained: a hub name or checkpoint folder; grounder: a Grounder, in place of it. heads, regressor, localization,
-    dtype: as `Grounder.from_pretrained`; options: as those of `Grounder.ground`.
+    dtype: as `Grounder.from_pretrained`, batch_size: as its `batch`; options: as those of `Grounder.ground`.
 
     Raises:
-        BadInput: more than one process or picture at a time.
+        BadInput: more than one process, or a batch size that is no number, such as auto.
     """
 
     def __init__(
@@ -53,12 +53,14 @@ class GlintboxModel(lmms):
         **options: Any,
     ) -> None:
         super().__init__()
-        if str(batch_size) != "1" or int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        processes = os.environ.get("WORLD_SIZE", "1")
+        if processes != "1" or not str(batch_size).isdecimal():
             raise BadInput(
-                f"expected one process and --batch_size 1, got {os.environ.get('WORLD_SIZE', 1)} and {batch_size}; all "
-                "answers to a picture are decoded together already, and --offset with --limit shares out a task"
+                f"expected one process and a number for --batch_size, got {processes} and {batch_size!r}; --offset "
+                "with --limit shares out a task"
             )
-        own = dict(heads=heads, regressor=regressor, localization=localization)
+        self.batch = int(batch_size)
+        own = dict(heads=heads, regressor=regressor, localization=localization, batch=self.batch)
         self.grounder = grounder or Grounder.from_pretrained(pretrained, device=device or "auto", dtype=dtype, **own)
         self.options = options
 
@@ -69,14 +71,18 @@ class GlintboxModel(lmms):
             BadInput: a request of another kind of task, before any is answered, or with several pictures or a video.
         """
         asked = [question(one.args[0]) for one in requests]
-        pairs = tqdm(list(zip(asked, requests, strict=True)), desc="glintbox", disable=self.rank != 0)
-        return [self._answer(one, *request.args[2:]) for one, request in pairs]
+        starts = tqdm(range(0, len(requests), self.batch), desc="glintbox", disable=self.rank != 0)
+        parts = (slice(start, start + self.batch) for start in starts)
+        return [told for part in parts for told in self._answers(asked[part], requests[part])]
 
-    def _answer(self, asked: Question, visuals_of: Any, number: int, task: str, split: str) -> str:
-        picture = _only_picture(visuals_of(self.task_dict[task][split][number]))
-        ids = [f"{task}-{split}-{number}"]
-        [found] = self.grounder.ground([(picture, asked.expression)], ids=ids, **self.options)
-        return answer(asked.task, found)
+    def _answers(self, asked: Sequence[Question], requests: Sequence[Any]) -> list[str]:
+        pairs, ids = [], []
+        for one, request in zip(asked, requests, strict=True):
+            visuals_of, number, task, split = request.args[2:]
+            pairs.append((_only_picture(visuals_of(self.task_dict[task][split][number])), one.expression))
+            ids.append(f"{task}-{split}-{number}")
+        found = self.grounder.ground(pairs, ids=ids, **self.options)
+        return [answer(one.task, result) for one, result in zip(asked, found, strict=True)]
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> NoReturn:
         """Refused."""
