@@ -60,7 +60,7 @@ class GlintboxModel(lmms):
                 "with --limit shares out a task"
             )
         self.batch = int(batch_size)
-        own = dict(heads=heads, regressor=regressor, localization=localization, batch=self.batch)
+        own: dict[str, Any] = dict(heads=heads, regressor=regressor, localization=localization, batch=self.batch)
         self.grounder = grounder or Grounder.from_pretrained(pretrained, device=device or "auto", dtype=dtype, **own)
         self.options = options
 

@@ -44,7 +44,7 @@ class GlintboxVLM(BaseModel):
         **options: Any,
     ) -> None:
         super().__init__()
-        own = dict(heads=heads, regressor=regressor, localization=localization)
+        own: dict[str, Any] = dict(heads=heads, regressor=regressor, localization=localization)
         self.grounder = grounder or Grounder.from_pretrained(model_path, device=device, dtype=dtype, **own)
         self.options = options
 
