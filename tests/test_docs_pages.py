@@ -1,6 +1,7 @@
 """Pages that explain keep their word: their commands parse, their Python runs, their numbers and messages are the code's."""
 
 import ast
+import inspect
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 from glintbox.boxes import Box, Size
 from glintbox.cli.main import app
 from glintbox.geometry import CoordFrame
+from glintbox.lvlm.families import FAMILIES
+from glintbox.lvlm.grids import padded_square
 from glintbox.records import Selector
 from glintbox.selectors import Given
 from tests.selectors.test_selectors import BOXES, random_set
@@ -25,8 +28,6 @@ PAGES = (
     *("how-it-works.md", "choosing-a-selector.md", "coordinates.md", "add-a-model.md", "add-a-selector.md"),
     *("troubleshooting.md", "glossary.md"),
 )
-QUICK = ("add-a-model.md",)
-"""Pages whose Python loads no model."""
 
 
 def run(page: str) -> tuple[dict[str, Any], str]:
@@ -64,8 +65,15 @@ def test_frames_print_what_the_page_shows() -> None:
 
 
 def test_the_family_on_the_page_is_the_one_in_the_table() -> None:
-    said = run("add-a-model.md")[1]
-    assert said == blocks("add-a-model.md", "text")[0] + "True\n"
+    assert run("add-a-model.md")[1] == blocks("add-a-model.md", "text")[0] + "True\n"
+
+
+def test_the_views_on_the_page_are_those_of_the_code() -> None:
+    def body(source: str) -> str:
+        [made] = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+        return "\n".join(map(ast.unparse, made.body))
+
+    assert body(blocks("add-a-model.md", "python")[1]) == body(inspect.getsource(padded_square))
 
 
 def test_answers_parse_to_what_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,11 +85,20 @@ def test_answers_parse_to_what_the_page_shows(tmp_path: Path, monkeypatch: pytes
     assert said == blocks("coordinates.md", "text")[0]
 
 
-def test_the_table_of_frames_is_that_of_the_families() -> None:
-    """Sizes and factors of coordinates.md: `tests/lvlm/test_processors.py` works the resized sizes out by hand."""
-    image, seen = Size(1920, 1080), Size(1316, 728)
-    box = CoordFrame(seen, Box.whole(image)).box((0, 0, 1, 1), image)
-    assert box is not None and (round(box.x2, 2), round(box.y2, 2)) == (1.46, 1.48)
+def test_the_factors_on_the_page_are_those_of_the_resized_picture() -> None:
+    """1316 x 728 is worked out by hand in lvlm/test_processors.py."""
+    image = Size(1920, 1080)
+    box = CoordFrame(Size(1316, 728), Box.whole(image)).box((0, 0, 1, 1), image)
+    assert box is not None
+    assert f"factor {box.x2:.2f} × {box.y2:.2f}" in (DOCS / "coordinates.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_frames_names_every_family_with_its_units() -> None:
+    text = (DOCS / "coordinates.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
+    told = {name: units.strip() for names, units in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(told) == set(FAMILIES)
+    assert all(FAMILIES[name].units.startswith(units.split("`")[0]) for name, units in told.items()), told
 
 
 @pytest.mark.slow
