@@ -26,7 +26,7 @@ from tests.test_first_run import parsed
 ROOT = DOCS.parent
 PAGES = (
     *("how-it-works.md", "choosing-a-selector.md", "coordinates.md", "add-a-model.md", "add-a-selector.md"),
-    *("troubleshooting.md", "glossary.md"),
+    *("troubleshooting.md", "glossary.md", "newcomer.md"),
 )
 
 
