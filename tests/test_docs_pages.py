@@ -242,7 +242,9 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytes
 
 def shows(code: str, names: dict[str, Any]) -> Any:
     """Run a cell; the value of its last line where that is an expression, which a notebook shows."""
-    tree = ast.parse(code)
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, "quickstart.ipynb", "exec"), names)
-    return eval(compile(ast.Expression(last.value), "quickstart.ipynb", "eval"), names) if last else None
+    *before, last = ast.parse(code).body
+    if not isinstance(last, ast.Expr):
+        exec(compile(code, "quickstart.ipynb", "exec"), names)
+        return None
+    exec(compile(ast.Module(before, []), "quickstart.ipynb", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "quickstart.ipynb", "eval"), names)
