@@ -7,7 +7,7 @@ import pytest
 
 import glintbox
 
-HEAVY = ("torch", "transformers", "matplotlib", "PIL", "numpy", "pydantic")
+HEAVY = ("torch", "transformers", "matplotlib", "gradio", "starlette", "typer", "scipy", "PIL", "numpy", "pydantic")
 
 
 def loaded_by(statement: str) -> set[str]:

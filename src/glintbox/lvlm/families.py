@@ -158,7 +158,7 @@ FAMILIES: dict[str, Family] = {
         ("deepseek-community/deepseek-vl-7b-chat",),
     ),
 }
-"""By `config.model_type`; how to add one stands in docs/models.md."""
+"""By `config.model_type`; how to add one stands in docs/add-a-model.md."""
 
 
 RESAMPLED = "a resampler turns the picture into a set of learned queries, none of which stands for a place in it"
