@@ -67,12 +67,31 @@ def collect(
     wanted = Wanted(dataset, images, split, sizes, limit, multiple, ids, skip_missing, one_per_image)
     samples = read_cases(wanted, default_split=SPLIT)
     samples = list(share_of(samples, shard) if shard else samples)
+    lvlm, card = opened(wanted, sampling, model=model, heads=heads, shape=shape, device=device, dtype=dtype)
+    with StoreWriter(out, card) as writer:
+        _fill(lvlm, samples, writer)
+    _tell(out, len(samples))
+
+
+def opened(
+    wanted: Wanted,
+    sampling: Sampling,
+    *,
+    model: str,
+    heads: str,
+    shape: tuple[int, int] | None,
+    device: str,
+    dtype: str,
+) -> tuple[LVLM, StoreCard]:
+    """The model, and the card of a store of its answers to the cases that are wanted.
+
+    Raises:
+        BadInput: heads that are not there; and as `HuggingFaceLVLM.from_pretrained`.
+    """
     lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
     kept = heads_among(heads, lvlm.card.all_heads())
-    with StoreWriter(out, StoreCard(setting, sampling, _told(wanted), kept, *(shape or (None, None)))) as writer:
-        _fill(lvlm, samples, writer)
-    _tell(out, len(samples))
+    return lvlm, StoreCard(setting, sampling, _told(wanted), kept, *(shape or (None, None)))
 
 
 def _told(wanted: Wanted) -> str:
