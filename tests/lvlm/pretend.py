@@ -65,6 +65,10 @@ class _Calls(TorchFunctionMode):
             return torch.tensor(*args, **options).to(device)
         if func is torch.Tensor.tolist:
             return args[0].cpu().tolist() if isinstance(args[0], Elsewhere) else func(*args)
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
+            held, places, *value = args
+            several = places if isinstance(places, tuple) else (places,)
+            args = (held, tuple(torch.tensor(one) if isinstance(one, list) else one for one in several), *value)
         return func(*args, **options)
 
 
@@ -90,9 +94,8 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         place = torch.device(wanted) if wanted is not None else next((p for p in places if p != CPU), CPU)
     if wanted is not None:
         kwargs = kwargs | {"device": CPU}
-    out = func(
-        *tree_map_only(Elsewhere, lambda one: one.inner, args), **tree_map_only(Elsewhere, lambda one: one.inner, kwargs)
-    )
+    inner_args, inner_kwargs = tree_map_only(Elsewhere, lambda one: one.inner, (args, kwargs))
+    out = func(*inner_args, **inner_kwargs)
     if place == CPU:
         return out
     own = {id(one.inner): one for one in tensors if isinstance(one, Elsewhere)}

@@ -42,7 +42,7 @@ Model = Annotated[str, typer.Option("--model", "-m", help="Hub name or checkpoin
 AnyModel = Annotated[
     str | None, typer.Option("--model", "-m", help=f"Hub name or checkpoint folder (default: {embedded.NAME}).")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; balanced: the layers over all GPUs.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for ID.json and ID.png; resumes what is there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON line per picture instead of a summary.")]
