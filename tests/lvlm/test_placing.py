@@ -37,7 +37,7 @@ def test_layers_on_two_devices_write_the_same_answers_with_the_same_attention(
     said: dict[str, Any], model_type: str
 ) -> None:
     found = said[model_type]
-    assert found["places"] == ["pretend:0", "pretend:1"] and found["rows"] > 10
+    assert {"pretend:0", "pretend:1"} <= set(found["places"]) and found["rows"] > 10
     assert found["same"]
     assert max(found[name] for name in ("live", "again", "words", "parked")) < 1e-5
 

@@ -69,7 +69,7 @@ def collect(
     samples = list(share_of(samples, shard) if shard else samples)
     lvlm, card = opened(wanted, sampling, model=model, heads=heads, shape=shape, device=device, dtype=dtype)
     with StoreWriter(out, card) as writer:
-        _fill(lvlm, samples, writer)
+        fill_store(lvlm, samples, writer)
     _tell(out, len(samples))
 
 
@@ -103,7 +103,7 @@ def _told(wanted: Wanted) -> str:
     return f"{name}, {objects}, size {', '.join(wanted.sizes)}{', one case per picture' * wanted.one_per_image}"
 
 
-def _fill(lvlm: LVLM, samples: Sequence[Sample], writer: StoreWriter) -> None:
+def fill_store(lvlm: LVLM, samples: Sequence[Sample], writer: StoreWriter) -> None:
     """Draw what is missing; what is there already stands at the bar's beginning and does not blur its rate."""
     missing = [sample for sample in samples if sample.id not in writer.done]
     there, cut = len(samples) - len(missing), [sample.id for sample in missing if sample.id in writer.cut]
