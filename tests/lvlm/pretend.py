@@ -29,9 +29,9 @@ BESIDE = {aten.index.Tensor, aten.index_put_.default, aten.index_put.default, at
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor whose numbers lie in `inner`, on the CPU, and that belongs to another device."""
+    """A tensor whose values lie in `numbers`, on the CPU, and that belongs to another device."""
 
-    inner: torch.Tensor
+    numbers: torch.Tensor
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor, device: torch.device) -> Elsewhere:
@@ -39,14 +39,16 @@ class Elsewhere(torch.Tensor):
             cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
             device=device,
         )  # fmt: skip
-        made.inner = inner
+        made.numbers = inner
         return made
 
     def __repr__(self) -> str:  # type: ignore[override]
-        return f"{self.inner!r} on {self.device}"
+        return f"{self.numbers!r} on {self.device}"
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]  # torch's own stub leaves `func` out
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return compute(func, args, kwargs or {})
 
 
@@ -94,9 +96,9 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         place = torch.device(wanted) if wanted is not None else next((p for p in places if p != CPU), CPU)
     if wanted is not None:
         kwargs = kwargs | {"device": CPU}
-    inner_args, inner_kwargs = tree_map_only(Elsewhere, lambda one: one.inner, (args, kwargs))
+    inner_args, inner_kwargs = tree_map_only(Elsewhere, lambda one: one.numbers, (args, kwargs))
     out = func(*inner_args, **inner_kwargs)
     if place == CPU:
         return out
-    own = {id(one.inner): one for one in tensors if isinstance(one, Elsewhere)}
+    own = {id(one.numbers): one for one in tensors if isinstance(one, Elsewhere)}
     return tree_map_only(torch.Tensor, lambda one: own[id(one)] if id(one) in own else Elsewhere(one, place), out)
