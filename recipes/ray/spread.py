@@ -33,7 +33,7 @@ from glintbox.collect import fill
 from glintbox.compare import Plan
 from glintbox.compare import collect as answer
 from glintbox.datasets.resolve import data_name
-from glintbox.errors import BadInput
+from glintbox.errors import BadInput, GlintboxError
 from glintbox.ground import Grounder
 from glintbox.lvlm.api import LVLM
 from glintbox.records import Sample, Sampling, from_json, to_json
@@ -67,16 +67,26 @@ class Worker:
 
     def __init__(self, ready: Callable[[], Draw], folder: Path) -> None:
         os.chdir(folder)  # so that a path means here what it means to who started it
-        self.draw = ready()
+        self.ready, self.draw = ready, None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Draw a batch; ids and processes of the cases, which are on the disk then."""
-        self.draw([from_json(Sample, text) for text in batch["case"]])
-        return {"id": batch["id"], "process": np.full(len(batch["id"]), os.getpid())}
+        """Draw a batch: ids of the cases, which are on the disk then, the process, and why it refused, if it did."""
+        refused = ""
+        try:
+            self.draw = self.draw or self.ready()
+            self.draw([from_json(Sample, text) for text in batch["case"]])
+        except GlintboxError as error:  # told by the process that the user looks at
+            refused = f"{type(error).__name__}: {error}"
+        count = len(batch["id"])
+        return {"id": batch["id"], "process": np.full(count, os.getpid()), "refused": np.full(count, refused)}
 
 
 def spread(samples: Sequence[Sample], ready: Callable[[], Draw], pool: Pool, words: str) -> None:
-    """Give the cases to the workers, batch by batch, until all are kept."""
+    """Give the cases to the workers, batch by batch, until all are kept.
+
+    Raises:
+        BadInput: no worker, what a worker refused, or cases that did not come back.
+    """
     if pool.workers < 1 or pool.batch < 1:
         raise BadInput(f"expected at least one worker and one case at a time, got {pool.workers} and {pool.batch}")
     _join(pool)
@@ -86,6 +96,8 @@ def spread(samples: Sequence[Sample], ready: Callable[[], Draw], pool: Pool, wor
     with progress() as bar:
         task = bar.add_task(words, total=len(samples))
         for row in _drawn(cases, ready, pool):
+            if row["refused"]:
+                raise BadInput(f"a worker stopped at case {row['id']} or one beside it: {row['refused']}")
             done[row["id"]] = row["process"]
             bar.update(task, advance=1)
     if lost := [sample.id for sample in samples if sample.id not in done]:
@@ -103,7 +115,7 @@ def _join(pool: Pool) -> None:
 
 
 def _drawn(cases: list[dict[str, str]], ready: Callable[[], Draw], pool: Pool) -> Iterator[dict[str, Any]]:
-    """Ids and processes of cases, in the order in which they are done."""
+    """What workers say of each case, in the order in which they are done."""
     blocks = max(1, len(cases) // pool.batch)
     yield from (
         ray.data.from_items(cases, override_num_blocks=blocks)
@@ -188,8 +200,9 @@ def pool(
     context.obj = Pool(workers, gpus, cpus, batch, address)
 
 
+app = typer.Typer(callback=pool, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command("collect")(friendly(collect))
+app.command("evaluate")(friendly(evaluate))
+
 if __name__ == "__main__":
-    app = typer.Typer(callback=pool, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command("collect")(friendly(collect))
-    app.command("evaluate")(friendly(evaluate))
     app()

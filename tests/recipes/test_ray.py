@@ -3,18 +3,22 @@
 Skipped where Ray is not installed, as in `make check`; `pip install "glintbox[ray]"` and it runs.
 """
 
+import importlib.util
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import typer
 from typer.testing import CliRunner
 
 from glintbox.cli.main import app
@@ -49,14 +53,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "scenes.json"
 
 
-def spread(*words: object, meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None) -> str:
+def spread(*words: object, code: int = 0, meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None) -> str:
     """Run the recipe with two workers; what it told."""
     command = [sys.executable, str(RECIPE), "--workers", "2", "--batch", "2", *map(str, words)]
     own = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     running = subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stderr=subprocess.PIPE, text=True)
     meanwhile(running)
     told = running.communicate()[1]
-    assert running.returncode == 0, told
+    assert running.returncode == code, told
     return " ".join(told.split())
 
 
@@ -83,6 +87,41 @@ def equal(one: CandidateSet, other: CandidateSet) -> bool:
     assert one.stats is not None and other.stats is not None
     entropies = torch.equal(one.stats.entropy, other.stats.entropy)
     return (one.responses, one.candidates) == (other.responses, other.candidates) and entropies
+
+
+def test_what_a_worker_refuses_is_one_message(data: Path, tmp_path: Path) -> None:
+    told = spread("collect", data, tmp_path / "x", "--images", data.parent, "--size", "any", "--heads", "L99", code=2)
+    assert "error: BadInput: a worker stopped at case" in told and "BadInput: expected --heads all, none, names" in told
+    assert "Traceback" not in told and not (tmp_path / "x").exists()
+
+
+def test_no_workers_are_refused_before_ray_is_started(data: Path, tmp_path: Path) -> None:
+    words = ["collect", data, tmp_path / "x", "--images", data.parent, "--size", "any"]
+    told = spread("--workers", 0, *words, code=2)
+    assert "expected at least one worker and one case at a time, got 0 and 2" in told and "Ray" not in told
+
+
+@pytest.mark.filterwarnings("ignore")  # of ray.data's imports
+def test_every_command_of_the_pages_parses() -> None:
+    spec = importlib.util.spec_from_file_location("spread", RECIPE)
+    assert spec is not None and spec.loader is not None
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    group: Any = typer.main.get_command(recipe.app)
+    lines = [
+        shlex.split(line)
+        for page in (RECIPE.with_name("README.md"), ROOT / "docs" / "beyond-one-machine.md")
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("python recipes/ray/spread.py ")
+    ]
+    assert len(lines) == 5
+    for words in lines:
+        at = next(k for k, word in enumerate(words) if word in group.commands)
+        assert group.make_context("spread.py", words[2 : at + 1]).params["workers"] in (2, 8)
+        assert group.commands[words[at]].make_context(words[at], words[at + 1 :]).params["dataset"] in (
+            "scenes",
+            "coco",
+        )
 
 
 def test_a_killed_worker_loses_and_doubles_nothing(data: Path, tmp_path: Path) -> None:
