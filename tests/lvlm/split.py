@@ -14,15 +14,19 @@ import torch
 from accelerate import dispatch_model
 
 from glintbox.lvlm.decode import Decoder, answer, replay
+from glintbox.lvlm.doctor import CHECKS
+from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.lvlm.loading import assemble
 from glintbox.records import Sampling, Site, Watch
 from tests.lvlm.asked import all_sites, asked, decoder_of
 from tests.lvlm.pretend import FIRST, SECOND, two_devices
 from tests.lvlm.test_decode import failing
-from tests.lvlm.tiny import tiny_model, tiny_processor
+from tests.lvlm.tiny import picture, tiny_model, tiny_processor
 
 DRAWN = Sampling(n=3, temperature=1.0, top_p=0.9, top_k=100, max_new_tokens=6)
 WATCH = Watch()
+EXAMINED, TAPPED = "internvl", "tapped attention equals eager"
+"""The one family, for the models of the others would place image tokens on a device, which takes a real one."""
 
 
 def halves(model: Any) -> dict[str, torch.device]:
@@ -66,11 +70,17 @@ def compared(model_type: str) -> dict[str, Any]:
     whole = said(decoder_of(model_type, model=model), model_type)
     with two_devices():
         split = dispatch_model(model, halves(model), skip_keys=model._skip_keys_device_placement)
-        assemble(split, tiny_processor(model_type), id="split", revision="")  # takes it
+        lvlm = HuggingFaceLVLM(assemble(split, tiny_processor(model_type), id="split", revision=""))
+        doctor = model_type == EXAMINED and CHECKS[TAPPED](lvlm, lvlm.prompt(picture(140, 84), "cup", id="a"))[0]
         parts = said(decoder_of(model_type, model=split), model_type)
     distances = {name: apart(whole[name], parts[name]) for name in ("live", "again", "words", "parked")}
     places = sorted({str(weight.device) for weight in split.parameters()})
-    return {"places": places, "same": whole["ids"] == parts["ids"], "rows": len(whole["live"][0])} | distances
+    return {
+        "places": places,
+        "same": whole["ids"] == parts["ids"],
+        "rows": len(whole["live"][0]),
+        "doctor": doctor,
+    } | distances
 
 
 def mixed() -> str:

@@ -43,6 +43,11 @@ def test_layers_on_two_devices_write_the_same_answers_with_the_same_attention(
 
 
 @pytest.mark.slow
+def test_the_doctor_compares_with_eager_attention_over_two_devices(said: dict[str, Any]) -> None:
+    assert said["internvl"]["doctor"] is True
+
+
+@pytest.mark.slow
 def test_the_two_devices_of_these_tests_do_not_mix(said: dict[str, Any]) -> None:
     assert "expected all tensors on one device, got ['pretend:0', 'pretend:1'] in aten.add" in said["mixed"]
 
