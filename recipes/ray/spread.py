@@ -89,9 +89,11 @@ def spread(samples: Sequence[Sample], ready: Callable[[], Draw], pool: Pool, wor
     """
     if pool.workers < 1 or pool.batch < 1:
         raise BadInput(f"expected at least one worker and one case at a time, got {pool.workers} and {pool.batch}")
+    cases = [{"id": sample.id, "case": to_json(sample)} for sample in samples]
+    size = sum(len(case["case"]) for case in cases) / 1000
+    errors.print(f"{len(cases)} cases, {size:.1f} kB, for {pool.workers} workers", soft_wrap=True)
     _join(pool)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    cases = [{"id": sample.id, "case": to_json(sample)} for sample in samples]
     done: dict[str, int] = {}
     with progress() as bar:
         task = bar.add_task(words, total=len(samples))
@@ -123,7 +125,8 @@ def _drawn(cases: list[dict[str, str]], ready: Callable[[], Draw], pool: Pool) -
             Worker,
             fn_constructor_args=(ready, Path.cwd()),
             batch_size=pool.batch,
-            compute=ray.data.ActorPoolStrategy(size=min(pool.workers, blocks)),
+            # one batch each at a time, so that none waits behind a slow worker at the end, or dies with another's
+            compute=ray.data.ActorPoolStrategy(size=min(pool.workers, blocks), max_tasks_in_flight_per_actor=1),
             num_gpus=pool.gpus,
             num_cpus=pool.cpus,
             max_task_retries=TRIES,

@@ -129,6 +129,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(data: Path, tmp_path: Path) -
     alone = CliRunner().invoke(app, [str(word) for word in ("collect", data, tmp_path / "alone", *words)])
     assert alone.exit_code == 0, alone.stderr
     told = spread("collect", data, tmp_path / "spread", *words, meanwhile=kill_a_writer(tmp_path / "spread"))
+    assert re.search(rf"{COUNT} cases, \d\.\d kB, for 2 workers", told)
     [processes] = re.findall(rf"{COUNT} cases are kept, from (\d) processes", told)
     one, other = Store(tmp_path / "alone"), Store(tmp_path / "spread")
     assert int(processes) >= 2 and len(list(other.folder.glob("*.jsonl"))) >= 2
