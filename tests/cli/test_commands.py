@@ -170,7 +170,7 @@ def test_artefacts_of_another_model_exit_with_2_and_the_difference_and_block_no_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--device", "gpu"], "expected a device that this machine has (auto, cpu, cuda, cuda:1 …), got 'gpu'"),
+        (["--device", "gpu"], "a device that this machine has (auto, cpu, cuda, cuda:1 …, balanced), got 'gpu'"),
         (["--dtype", "int3"], "expected dtype auto, float32, bfloat16, float16, got 'int3'"),
         (["--out", "x.png/out"], "expected an output folder that can be written at x.png/out"),
         (["--temperature", "nan"], "expected a temperature >= 0, got nan"),

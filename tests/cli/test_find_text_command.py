@@ -151,3 +151,19 @@ def test_other_settings_are_not_mixed_in(data: Path, model: Path, tmp_path: Path
     assert run(*words(data, model, *options)).exit_code == 0
     other = run(*words(data, model, *options, "--entropy", "code"))
     assert other.exit_code == 2 and "weight: there 'area', now 'mass'" in clean(other.stderr)
+
+
+def test_parts_fill_one_folder_and_the_whole_reads_nothing_again(data: Path, model: Path, tmp_path: Path) -> None:
+    work = tmp_path / "numbers"
+    for shard in ("1/2", "2/2"):
+        part = run(*words(data, model, *FEW, "--work", work, "--shard", shard))
+        assert part.exit_code == 0 and "cases are kept; run without --shard" in clean(part.stderr), part.stderr
+        assert part.stdout == ""
+    there = {path: path.read_bytes() for path in work.iterdir()}
+    whole = run(*words(data, model, *FEW, "--work", work, "--out", tmp_path / "whole"))
+    assert whole.exit_code == 0 and f"{len(TextStats(work))} of {len(TextStats(work))} cases are" in clean(whole.stderr)
+    assert {path: path.read_bytes() for path in work.iterdir()} == there
+    alone = run(*words(data, model, *FEW, "--work", tmp_path / "other", "--out", tmp_path / "alone"))
+    assert alone.exit_code == 0 and alone.stdout == whole.stdout
+    wrong = run(*words(data, model, *FEW, "--shard", "3/2"))
+    assert wrong.exit_code == 2 and "expected a shard like 1/2 or 2/2, got '3/2'" in clean(wrong.stderr)

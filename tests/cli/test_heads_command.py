@@ -178,3 +178,19 @@ def test_a_head_map_that_is_not_there_or_fits_another_model_is_named(qwen: Path,
     file.write_text("")
     unwritten = run("heads", "show", "--model", kept.parent, "--picture", file / "heads.png")
     assert unwritten.exit_code == 2 and "expected a place for the picture" in told(unwritten)
+
+
+def test_parts_of_a_calibration_fill_one_folder(qwen: Path, tmp_path: Path) -> None:
+    data, work = dataset(tmp_path / "cups", COUNT), tmp_path / "work"
+    tell()
+    words = ["heads", "calibrate", qwen, *on_cups(data, "--work")]
+    for shard in ("1/2", "2/2"):
+        part = run(*words, work, "--shard", shard)
+        assert part.exit_code == 0 and "the answers to 6 cases are kept; run without --shard" in told(part), told(part)
+    there = {path: path.read_bytes() for path in work.iterdir()}
+    assert run(*words, work, "--out", tmp_path / "parts.json").exit_code == 0
+    assert {path: path.read_bytes() for path in work.iterdir()} == there
+    assert run(*words, tmp_path / "other", "--out", tmp_path / "whole.json").exit_code == 0
+    assert (tmp_path / "parts.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    wrong = run(*words, work, "--shard", "0/2")
+    assert wrong.exit_code == 2 and "expected a shard like 1/2 or 2/2, got '0/2'" in told(wrong)

@@ -126,20 +126,6 @@ def test_a_model_that_caps_its_attention_scores_is_refused() -> None:
         assemble(model, tiny_processor("paligemma"), id="capped", revision="")
 
 
-def test_a_model_that_lies_on_several_devices_is_refused() -> None:
-    model = tiny_model("llava")
-    model.model.language_model.layers[2].to("meta")  # as offloading leaves it
-    with pytest.raises(BadContract, match="expected all of mine on one device, got 1 parts on cpu, meta; load it wi"):
-        assemble(model, tiny_processor("llava"), id="mine", revision="")
-
-
-def test_a_model_of_which_each_device_has_some_heads_is_refused() -> None:
-    model = tiny_model("llava")
-    model._tp_size = 2
-    with pytest.raises(BadContract, match="got 2 parts on cpu; load it without device_map, offloading and tensor par"):
-        assemble(model, tiny_processor("llava"), id="mine", revision="")
-
-
 def test_weights_that_a_device_does_not_hold_are_told_with_their_size(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

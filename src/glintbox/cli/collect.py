@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -68,12 +68,31 @@ def collect(
     wanted = Wanted(dataset, images, split, sizes, limit, multiple, ids, skip_missing, one_per_image)
     samples = read_cases(wanted, default_split=SPLIT)
     samples = list(share_of(samples, shard) if shard else samples)
-    lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype, batch=batch)
+    loading: dict[str, Any] = dict(device=device, dtype=dtype, batch=batch)
+    lvlm, card = opened(wanted, sampling, model=model, heads=heads, shape=shape, **loading)
+    with StoreWriter(out, card) as writer:
+        fill_store(lvlm, samples, writer)
+    _tell(out, len(samples))
+
+
+def opened(
+    wanted: Wanted,
+    sampling: Sampling,
+    *,
+    model: str,
+    heads: str,
+    shape: tuple[int, int] | None,
+    **loading: Any,
+) -> tuple[LVLM, StoreCard]:
+    """The model, loaded as `loading` says, and the card of a store of its answers to the cases that are wanted.
+
+    Raises:
+        BadInput: heads that are not there; and as `HuggingFaceLVLM.from_pretrained`.
+    """
+    lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), **loading)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
     kept = heads_among(heads, lvlm.card.all_heads())
-    with StoreWriter(out, StoreCard(setting, sampling, _told(wanted), kept, *(shape or (None, None)))) as writer:
-        _fill(lvlm, samples, writer)
-    _tell(out, len(samples))
+    return lvlm, StoreCard(setting, sampling, _told(wanted), kept, *(shape or (None, None)))
 
 
 def _told(wanted: Wanted) -> str:
@@ -85,7 +104,7 @@ def _told(wanted: Wanted) -> str:
     return f"{name}, {objects}, size {', '.join(wanted.sizes)}{', one case per picture' * wanted.one_per_image}"
 
 
-def _fill(lvlm: LVLM, samples: Sequence[Sample], writer: StoreWriter) -> None:
+def fill_store(lvlm: LVLM, samples: Sequence[Sample], writer: StoreWriter) -> None:
     """Draw what is missing; what is there already stands at the bar's beginning and does not blur its rate."""
     missing = [sample for sample in samples if sample.id not in writer.done]
     there, cut = len(samples) - len(missing), [sample.id for sample in missing if sample.id in writer.cut]

@@ -75,14 +75,14 @@ def evaluate(
 
     How often the chosen box is right: every selector chooses among the same answers, drawn once and kept.
     """
-    names, samplings, grouped = _names(selector), _samplings(n, temperature, seed), multiple and clusters(grouping)
+    names, samplings, grouped = names_of(selector), samplings_of(n, temperature, seed), multiple and clusters(grouping)
     if out:
         require_matplotlib()
     wanted = Wanted(dataset, images, split, words(size), limit, multiple, ids, skip_missing)
     samples = read_cases(wanted, default_split=SPLIT)
     own: dict[str, Any] = dict(batch=batch, heads=heads, regressor=regressor)
     grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, **own)
-    selectors, asks = _selectors(grounder, names, grouped), rivals(grounder.lvlm, words(others))
+    selectors, asks = selectors_of(grounder, names, grouped), rivals(grounder.lvlm, words(others))
     plan = Plan(grounder.setting, samplings, selectors, asks, data_name(dataset, split=split), work)
     _answer(grounder, samples, plan, Output(f"of {ids.name}" if ids else size, multiple, shard, out, as_json))
 
@@ -106,7 +106,12 @@ def _answer(grounder: Grounder, samples: Sequence[Sample], plan: Plan, output: O
     results.print(record if output.as_json else told, soft_wrap=True)
 
 
-def _names(selector: str) -> list[str]:
+def names_of(selector: str) -> list[str]:
+    """The names of selectors in a list with commas.
+
+    Raises:
+        UnknownName, BadInput: a name that is none, or no name.
+    """
     names = words(selector)
     for name in names:
         known_selector(name, GREEDY)
@@ -125,12 +130,21 @@ def _numbers(temperature: str) -> list[float]:
     return list(dict.fromkeys(numbers))
 
 
-def _samplings(n: int, temperature: str, seed: int) -> tuple[Sampling, ...]:
+def samplings_of(n: int, temperature: str, seed: int) -> tuple[Sampling, ...]:
+    """A sampling per temperature of a list with commas.
+
+    Raises:
+        BadInput: no temperature, or numbers out of range.
+    """
     return tuple(Sampling(n, number, seed=seed) for number in _numbers(temperature))
 
 
-def _selectors(grounder: Grounder, names: Sequence[str], grouped: bool | Clusters) -> dict[str, Selector | None]:
-    """Selectors by the name to show, None for greedy; one that cannot be is refused before the answers are drawn."""
+def selectors_of(grounder: Grounder, names: Sequence[str], grouped: bool | Clusters) -> dict[str, Selector | None]:
+    """Selectors by the name to show, None for greedy; one that cannot be is refused before the answers are drawn.
+
+    Raises:
+        NoArtifact, BadInput: as `Grounder.choice`.
+    """
     made: dict[str, Selector | None] = {}
     for name in names:
         one = None if name == GREEDY else grounder.choice(name, multiple=grouped)[0]

@@ -73,6 +73,7 @@ def find(
     pictures: find_text.Pictures = None,
     work: find_text.Work = None,
     model: find_text.Model = None,
+    shard: find_text.Shard = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     out: Out = None,

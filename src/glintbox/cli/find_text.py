@@ -15,6 +15,7 @@ from PIL.Image import Image
 from glintbox import artifacts, embedded
 from glintbox.cli.console import errors, progress
 from glintbox.cli.heads import print_heads
+from glintbox.compare import share_of
 from glintbox.datasets.refer import Source, expressions_of, source
 from glintbox.datasets.resolve import SCENES
 from glintbox.draw import Figure, require_matplotlib, save_figure
@@ -60,10 +61,11 @@ Maps = Annotated[bool, typer.Option("--maps", help="Keep the maps too: for glint
 Pictures = Annotated[Path | None, typer.Option(help="Folder for pictures of sums, frequencies and maps.")]
 Work = Annotated[Path | None, typer.Option(help="Folder that keeps finished cases (default: in your cache).")]
 Model = Annotated[str | None, typer.Option(help="Hub name or checkpoint folder (default: the model in the box).")]
+Shard = Annotated[str | None, typer.Option(help="i/k: only read this part of the cases; several fill one folder.")]
 
 OPTIONS = (
     "images", "split", "limit", "samples", "draws", "k", "criteria", "tau", "own_tau", "bottom", "entropy", "prompt",
-    "maps", "pictures", "work", "model",
+    "maps", "pictures", "work", "model", "shard",
 )  # fmt: skip
 """Those that the other ways to find heads have no use for."""
 
@@ -83,6 +85,7 @@ class TextWanted(NamedTuple):
     pictures: Path | None = None
     out: Path | None = None
     model: str = embedded.NAME
+    shard: str | None = None
     device: str = "auto"
     dtype: str = "auto"
 
@@ -92,13 +95,14 @@ def wanted(dataset: str, given: Mapping[str, Any], *, device: str, dtype: str, o
 
     Raises:
         UnknownName: no such criterion, or no such way to find tau.
-        BadInput: rules that mean nothing.
+        BadInput: rules that mean nothing, or no such part.
     """
     rules = {name: given[name] for name in ("samples", "draws", "k", "bottom") if name in given}
     if (criteria := given.get("criteria", "both")) not in CRITERIA:
         raise UnknownName("criterion", criteria, CRITERIA)
     if (limit := given.get("limit")) is not None and limit < 1:
         raise BadInput(f"expected limit >= 1, got {limit}")
+    share_of((), given.get("shard", "1/1"))
     search = Search(criteria=criteria, tau=_tau(given.get("tau", "chord")), each="own_tau" in given, **rules)
     rest = {name: given[name] for name in TextWanted._fields if name in given}
     return TextWanted(dataset, search, device=device, dtype=dtype, out=out, **rest)
@@ -112,7 +116,7 @@ def _tau(words: str) -> Any:
 
 
 def find_text(wanted: TextWanted) -> None:
-    """Read the cases that the draws need and that are not kept yet; choose; write the head map."""
+    """Read the cases that the draws need and that are not kept yet; choose; write the head map. Of a part only read."""
     if wanted.entropy not in ENTROPIES:
         raise UnknownName("spatial entropy", wanted.entropy, ENTROPIES)
     if wanted.prompt not in PROMPTS:
@@ -126,6 +130,9 @@ def find_text(wanted: TextWanted) -> None:
     setting = lvlm.card.setting(prompt=wanted.prompt, view="default", moment="predicting")
     card = TextCard(setting, told.name, lvlm.card.all_heads(), wanted.maps, **ENTROPIES[wanted.entropy])
     folder = wanted.work or work_folder(card)
+    if wanted.shard:
+        _part(lvlm, share_of(samples, wanted.shard), folder, card)
+        return
     _fill(lvlm, samples, folder, card)
     kept = TextStats(folder)
     found = _table(kept, samples)
@@ -140,6 +147,12 @@ def find_text(wanted: TextWanted) -> None:
         ]
         _draw(wanted.pictures, found, heads, shown)
     errors.print(f"head map written to {path}; the numbers of all heads are kept in {folder}", soft_wrap=True)
+
+
+def _part(lvlm: LVLM, samples: Sequence[Sample], folder: Path, card: TextCard) -> None:
+    _fill(lvlm, samples, folder, card)
+    told = f"the numbers of {len(samples)} cases are kept; run without --shard, once all parts are done, for the heads"
+    errors.print(told, soft_wrap=True)
 
 
 def work_folder(card: TextCard) -> Path:

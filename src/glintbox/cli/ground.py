@@ -41,7 +41,7 @@ Model = Annotated[str, typer.Option("--model", "-m", help="Hub name or checkpoin
 AnyModel = Annotated[
     str | None, typer.Option("--model", "-m", help=f"Hub name or checkpoint folder (default: {embedded.NAME}).")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; balanced: the layers over all GPUs.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Batch = Annotated[int, typer.Option(min=1, help="Prompts that are answered at a time; pays on a GPU.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for ID.json and ID.png; resumes what is there.")]

@@ -14,11 +14,13 @@ import typer
 from pydantic import TypeAdapter
 
 from glintbox import artifacts, embedded
-from glintbox.calibrate import Calibrated
+from glintbox.calibrate import Calibrated, work_folder
 from glintbox.calibrate import calibrate as run_calibration
+from glintbox.cli.collect import Shard, fill_store
 from glintbox.cli.console import errors, progress, results, table
 from glintbox.cli.ground import AsJson, Batch, Device, Dtype
 from glintbox.cli.ground import Model as ModelOption
+from glintbox.compare import share_of
 from glintbox.datasets.resolve import SCENES, data_name, resolve
 from glintbox.draw import require_matplotlib, save_figure
 from glintbox.draw_heads import frequency_figure
@@ -30,6 +32,7 @@ from glintbox.lvlm.loading import setting_of
 from glintbox.prompts import EXPRESSION
 from glintbox.records import HeadMap, Sample, Sampling, Selection, to_json
 from glintbox.selectors import best_selector
+from glintbox.store import StoreCard, StoreWriter
 
 SPLIT = "calibration"
 MOST = 10
@@ -60,31 +63,44 @@ def calibrate(
         Path | None, typer.Option("--out", "-o", help="File, or folder for it (default: your cache).")
     ] = None,
     work: Annotated[Path | None, typer.Option(help="Folder that keeps finished cases, for resuming.")] = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    batch: Batch = 1,
-) -> None:
+    shard: Shard = None,
+    device: Device = "auto", dtype: Dtype = "auto", batch: Batch = 1,
+) -> None:  # fmt: skip
     """glintbox heads calibrate Qwen/Qwen2.5-VL-7B-Instruct --dataset instances_val2017.json --images val2017
 
     Find the heads whose attention is sharp when a box is good; needs pictures with true boxes, trains nothing. Stopped,
     it goes on where it was.
     """
     sampling = Sampling(n=n, temperature=temperature, greedy_too=False)
+    share_of((), shard or "1/1")  # refuse a wrong one before anything is drawn
     cases = _cases(dataset, images, split, size, limit)
     if dataset == SCENES and model != embedded.NAME:
-        errors.print(
-            "calibrating on drawn scenes; for photographs, --dataset with a COCO file is nearer", soft_wrap=True
-        )
+        told = "calibrating on drawn scenes; for photographs, --dataset with a COCO file is nearer"
+        errors.print(told, soft_wrap=True)
     # the model alone: an old head map of another setting must not stand in the way of a new one
     lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype, batch=batch)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
     name = data_name(dataset, split=split, default_split=SPLIT)
+    if shard:
+        _part(lvlm, share_of(cases, shard), StoreCard(setting, sampling, name, ()), work)
+        return
     words = f"{name}, {len(cases)} cases, size {size}"
     found = _calibrated(lvlm, cases, sampling=sampling, work=work, data=name, words=words, n=heads)
-    path = file_of(out) if out else artifacts.cache_folder(setting) / artifacts.HEADS_FILE
+    _save(found, file_of(out) if out else artifacts.cache_folder(setting) / artifacts.HEADS_FILE)
+
+
+def _save(found: Calibrated, path: Path) -> None:
     artifacts.save_heads(found.heads, path, separation=found.separation)
     print_heads(found.heads)
     errors.print(f"head map written to {path}", soft_wrap=True)
+
+
+def _part(lvlm: LVLM, cases: Sequence[Sample], card: StoreCard, work: Path | None) -> None:
+    """The answers to a part of the cases alone."""
+    with StoreWriter(work or work_folder(card), card) as writer:
+        fill_store(lvlm, cases, writer)
+    told = f"the answers to {len(cases)} cases are kept; run without --shard, once all parts are done, for the heads"
+    errors.print(told, soft_wrap=True)
 
 
 def _calibrated(

@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, NamedTuple
 
-import torch
 import typer
 
 from glintbox import embedded
@@ -21,6 +20,7 @@ from glintbox.draw import require_matplotlib
 from glintbox.lvlm.api import LVLM
 from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.lvlm.loading import setting_of
+from glintbox.lvlm.placing import device_of
 from glintbox.reproduce.bench import Bench, Room
 from glintbox.reproduce.catalogue import ALL, CATALOGUE, RIVALS, about, all_needs, names
 from glintbox.reproduce.pages import write
@@ -98,12 +98,12 @@ class Loading(NamedTuple):
 
 
 def _bench(model: str, data: Data, *, amounts: Amounts, work: Path | None, loading: Loading, memory: int) -> Bench:
-    source, gpu = embedded.source(model), torch.cuda.is_available()
+    source = embedded.source(model)
 
     def load() -> LVLM:
         return HuggingFaceLVLM.from_pretrained(source, **loading._asdict())
 
-    room = Room(loading.device if loading.device != "auto" else "cuda" if gpu else "cpu", memory * 2**20)
+    room = Room(str(device_of(loading.device)), memory * 2**20)
     return Bench(load, setting_of(source), data, amounts=amounts, work=work, bars=_bar, room=room)
 
 

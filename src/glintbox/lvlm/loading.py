@@ -14,6 +14,7 @@ from glintbox.errors import BadContract, BadInput, UnknownName
 from glintbox.lvlm import seams
 from glintbox.lvlm.api import ModelCard
 from glintbox.lvlm.families import Family, family_of
+from glintbox.lvlm.placing import BALANCED, device_of, moved, over_gpus, refuse_scattered
 from glintbox.lvlm.processors import load_processor, pixel_budget
 from glintbox.lvlm.source import Source, model_type_of, opening, source_of
 from glintbox.prompts import PROMPTS
@@ -48,26 +49,29 @@ def load(
 ) -> Loaded:
     """Load a checkpoint folder or a hub name ("Qwen/Qwen2.5-VL-7B-Instruct").
 
-    device: "auto" takes the GPU where there is one. dtype: "auto" is the checkpoint's own. revision: hub only.
-    weights: False reads only configuration, tokenizer and processor: enough to make prompts, and no head is usable.
+    device: "auto" takes the GPU where there is one, `BALANCED` all of them. dtype: "auto" is the checkpoint's own.
+    revision: hub only. weights: False reads only configuration, tokenizer and processor: enough to make prompts, and no
+    head is usable.
 
     Raises:
         BadInput: no such folder, a part of it is missing or damaged, the hub does not give it, or no such device or
             dtype.
         UnknownName: a model type without a family (lists those there are), or a prompt name that does not exist.
         BadContract: weights that do not fill the model, no chat template, or no layer with a global attention map.
+        MissingExtra: `BALANCED` without accelerate.
         OutOfMemory: the device does not hold the weights.
     """
     place, kind = device_of(device), dtype_of(dtype)
+    split = over_gpus() if device == BALANCED and weights else {}
     source = source_of(name_or_folder, revision, weights=weights)
     config, processor = _settings(source)
     if not weights:
         return _unweighted(assemble(_hollow(source, config), processor, id=source.id, revision=source.revision))
-    with opening("weights", source):
-        model = weights_of(
-            source, config, AutoModelForImageTextToText, attn_implementation="sdpa", dtype=own_dtype(config, kind)
-        )
-    return assemble(moved(model, place, source.id), processor, id=source.id, revision=source.revision)
+    options = dict(attn_implementation="sdpa", dtype=own_dtype(config, kind), **split)
+    with opening("weights", source), seams.within_memory(lambda: f"the devices do not hold the weights of {source.id}"):
+        model = weights_of(source, config, AutoModelForImageTextToText, **options)
+    there = model if split else moved(model, place, source.id)
+    return assemble(there, processor, id=source.id, revision=source.revision)
 
 
 def _hollow(source: Source, config: Any) -> Any:
@@ -166,12 +170,7 @@ def _refuse_unusable(model: Any, processor: Any, id: str) -> None:
         )
     if getattr(processor, "patch_size", 0) is None:
         raise BadContract(f"expected a patch_size with {id}, got none in processor_config.json; put the model's there")
-    places, parts = sorted({str(weight.device) for weight in model.parameters()}), getattr(model, "tp_size", None) or 1
-    if len(places) > 1 or parts > 1:
-        raise BadContract(
-            f"expected all of {id} on one device, got {parts} parts on {', '.join(places)}; load it without "
-            "device_map, offloading and tensor parallelism"
-        )
+    refuse_scattered(model, id)
 
 
 def eos_ids(loaded: Loaded) -> frozenset[int]:
@@ -195,18 +194,6 @@ def eos_ids(loaded: Loaded) -> frozenset[int]:
     return frozenset(found)
 
 
-def device_of(device: str | torch.device) -> torch.device:
-    """The device of a name; "auto" is the GPU where there is one. BadInput where this machine has no such device."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without this kind of device
-        raise BadInput(
-            f"expected a device that this machine has (auto, cpu, cuda, cuda:1 …), got {str(device)!r}: {error}"
-        ) from error
-
-
 def dtype_of(dtype: str | torch.dtype) -> str | torch.dtype:
     """One of `DTYPES` or "auto"; BadInput for any other."""
     name = str(dtype).removeprefix("torch.")
@@ -218,17 +205,6 @@ def dtype_of(dtype: str | torch.dtype) -> str | torch.dtype:
 def own_dtype(config: Any, kind: str | torch.dtype) -> str | torch.dtype:
     """`kind`, or the checkpoint's own for "auto"."""
     return kind if kind != "auto" else dtype_of(config.dtype or "auto")
-
-
-def moved(model: Any, device: torch.device, id: str) -> Any:
-    """A model on a device; OutOfMemory where it does not fit."""
-    size = sum(weight.numel() * weight.element_size() for weight in model.parameters()) / 2**30
-    told = (
-        f"{device} does not hold the weights of {id}, {size:.1f} GiB in {model.dtype}; "
-        "use dtype bfloat16, another device or a smaller model"
-    )
-    with seams.within_memory(lambda: told):
-        return model.to(device)
 
 
 def weights_of(source: Source, config: Any, kind: Any, **options: Any) -> Any:

@@ -20,7 +20,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from glintbox.boxes import Box, Size
 from glintbox.errors import BadContract, BadInput, UnknownName
-from glintbox.lvlm import loading
+from glintbox.lvlm import loading, placing
 from glintbox.lvlm.source import model_type_of, opening, source_of
 from glintbox.masks import decode, encode
 from glintbox.records import Rle
@@ -80,7 +80,7 @@ def load_sam(
         UnknownName: no mask model that takes boxes; the message lists the model types that do.
         BadContract: weights that do not fill the model.
     """
-    place, kind = loading.device_of(device), loading.dtype_of(dtype)
+    place, kind = placing.device_of(device), loading.dtype_of(dtype)
     source = source_of(name_or_folder, revision)
     model_type = model_type_of(source)
     if model_type not in SAMS:
@@ -90,7 +90,7 @@ def load_sam(
         settings, _ = ViTImageProcessorPil.get_image_processor_dict(source.place, revision=source.commit)
     with opening("weights", source):
         model = loading.weights_of(source, config, AutoModelForMaskGeneration, dtype=loading.own_dtype(config, kind))
-    ready = loading.moved(model, place, source.id).eval().requires_grad_(False)
+    ready = placing.moved(model, place, source.id).eval().requires_grad_(False)
     id = source.id if source.commit is None else f"{source.id}@{source.commit}"
     return Sam(ready, SAMS[model_type](settings), id)
 
