@@ -24,7 +24,7 @@ from glintbox.geometry import CoordFrame, TokenGrid, View
 from glintbox.localize import localize_each
 from glintbox.lvlm import decode
 from glintbox.lvlm.api import Answered, ModelCard, Prompt
-from glintbox.lvlm.decode import Decoder
+from glintbox.lvlm.decoder import Decoder
 from glintbox.records import Head, Response, Sampling, Watch
 
 K = 3

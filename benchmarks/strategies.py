@@ -19,7 +19,8 @@ from glintbox import embedded
 from glintbox.datasets.scenes import draw_scene, scene_seed
 from glintbox.ground import Grounder
 from glintbox.lvlm.api import Prompt
-from glintbox.lvlm.decode import Decoder, answer
+from glintbox.lvlm.decode import answer
+from glintbox.lvlm.decoder import Decoder
 from glintbox.lvlm.hf import HuggingFaceLVLM
 from glintbox.records import Watch
 

@@ -10,7 +10,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from glintbox.boxes import Box, Size
 from glintbox.geometry import CoordFrame, TokenGrid, View
 from glintbox.lvlm.api import ModelCard, Prompt
-from glintbox.lvlm.decode import Decoder
+from glintbox.lvlm.decoder import Decoder
 from glintbox.records import Sampling, Site
 
 IMAGE, VIDEO, BEFORE, AFTER = 5, 6, 20, 120

@@ -15,7 +15,8 @@ from transformers.cache_utils import DynamicCache
 from glintbox.boxes import Box, Size
 from glintbox.geometry import CoordFrame, TokenGrid, View
 from glintbox.lvlm.api import Answered, ModelCard, Prompt
-from glintbox.lvlm.decode import Decoder, answer
+from glintbox.lvlm.decode import answer
+from glintbox.lvlm.decoder import Decoder
 from glintbox.lvlm.families import FAMILIES
 from glintbox.lvlm.prompting import UNUSED
 from glintbox.lvlm.tap import tapped

@@ -10,6 +10,7 @@ from transformers import AttentionMaskInterface
 
 from glintbox.geometry import View
 from glintbox.lvlm import decode, packing, prefill, reading, seams, tap
+from glintbox.lvlm import decoder as decoder_module
 from glintbox.lvlm.decode import answer
 from glintbox.records import Site, Watch
 from tests.lvlm.asked import (
@@ -91,7 +92,7 @@ def test_positions_from_what_the_model_remembers_are_another_prompts(monkeypatch
         start = prefill.prefill(*args, **options)
         return replace(start, next_position=start.length + stale)
 
-    monkeypatch.setattr(decode, "prefill", remembering)
+    monkeypatch.setattr(decoder_module, "prefill", remembering)
     assert stale + len(prompt.ids) != int(seams.prompt_positions(decoder.model, prompt).max()) + 1
     assert live_rows_off(decoder, prompt) > FAR
 
@@ -131,7 +132,7 @@ def test_a_prefill_shared_by_tokens_alone_answers_about_another_picture(monkeypa
     decoder, prompts = decoder_of("llava"), [asked("llava", seed=seed) for seed in (0, 1)]
     alone = ids_of(next(answer(decoder, prompts[1:], FREE, None)))
     assert [ids_of(one) for one in answer(decoder, prompts, FREE, None)][1] == alone
-    monkeypatch.setattr(decode, "shares", lambda before, prompt: True)
+    monkeypatch.setattr(decoder_module, "shares", lambda before, prompt: True)
     assert [ids_of(one) for one in answer(decoder, prompts, FREE, None)][1] != alone
 
 
@@ -164,3 +165,27 @@ def test_keys_of_parked_answers_that_are_views_are_overwritten(monkeypatch):
     assert answered.notes
     assert rows_off(decoder, prompt, answered) > FAR
     assert answered.read([Site(0, 0)], Watch()).isfinite().all()
+
+
+def test_rows_of_another_prompt_of_the_batch_are_other_rows(monkeypatch):
+    """Breaks test_batching.py::test_several_prompts_at_a_time_are_answered_and_read_as_each_alone."""
+    batch, prompts = decoder_of("llava")._replace(batch=2), [asked("llava", seed=seed) for seed in (0, 1)]
+    monkeypatch.setattr(reading.Branches, "queries", lambda self, start, layer: self.tap.queries(layer)[0])
+    off = [
+        rows_off(batch, prompt, one) for prompt, one in zip(prompts, answer(batch, prompts, FREE, Watch()), strict=True)
+    ]
+    assert off[0] < 1e-4 < FAR < off[1]
+
+
+def test_a_gap_after_the_shorter_prompt_that_is_seen_changes_its_rows(monkeypatch):
+    """Breaks test_batching.py::test_several_prompts_at_a_time_are_answered_and_read_as_each_alone."""
+    batch, prompts = decoder_of("internvl")._replace(batch=2), [asked("internvl"), asked("internvl", size=WIDE)]
+    tree_mask = seams.tree_mask
+    monkeypatch.setattr(
+        seams, "tree_mask", lambda lengths, *a, **options: tree_mask([max(lengths)] * len(lengths), *a, **options)
+    )
+    off = [
+        rows_off(batch, prompt, one) for prompt, one in zip(prompts, answer(batch, prompts, FREE, Watch()), strict=True)
+    ]
+    assert len(prompts[0].ids) != len(prompts[1].ids)
+    assert min(off) < 1e-4 < FAR < max(off)

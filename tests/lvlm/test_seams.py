@@ -10,6 +10,7 @@ from transformers.cache_utils import DynamicLayer
 from glintbox.errors import BadContract, BadInput
 from glintbox.lvlm import seams
 from glintbox.lvlm.decode import answer
+from glintbox.lvlm.reading import NOBODY
 from glintbox.records import Watch
 from tests.lvlm.asked import (
     FREE,
@@ -87,21 +88,31 @@ def test_bytes_per_token_of_a_hand_computed_cache():
 
 
 def test_tree_mask_of_three_answers_by_hand():
-    owner, depth = torch.tensor([0, 1, 2, 0, 2]), torch.tensor([0, 0, 0, 1, 1])
-    mask = seams.tree_mask(2, owner, depth, asking=2)
+    owner, depth = torch.tensor([[0, 1, 2, 0, 2]]), torch.tensor([[0, 0, 0, 1, 1]])
+    [mask] = seams.tree_mask([2], owner, depth, asking=2)
     assert mask.int().tolist() == [[1, 1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0, 1]]
 
 
 def test_tree_mask_within_one_pass_is_causal():
-    owner, depth = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0])
-    mask = seams.tree_mask(1, owner, depth, asking=3)
+    owner, depth = torch.tensor([[0, 0, 1]]), torch.tensor([[0, 1, 0]])
+    [mask] = seams.tree_mask([1], owner, depth, asking=3)
     assert mask.int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1]]
 
 
 def test_a_window_counts_back_along_the_answers_own_path():
-    owner, depth = torch.tensor([0, 1, 0, 1, 0]), torch.tensor([0, 0, 1, 1, 2])
-    mask = seams.tree_mask(3, owner, depth, asking=1, window=4)
+    owner, depth = torch.tensor([[0, 1, 0, 1, 0]]), torch.tensor([[0, 0, 1, 1, 2]])
+    [mask] = seams.tree_mask([3], owner, depth, asking=1, window=4)
     assert mask.int().tolist() == [[0, 0, 1, 1, 0, 1, 0, 1]]
+
+
+def test_prompts_side_by_side_hide_the_gap_after_the_shorter_one():
+    owner, depth = torch.tensor([[0, 1], [0, NOBODY]]), torch.tensor([[0, 0], [0, 0]])
+    mask = seams.tree_mask([1, 3], owner, depth, asking=2)
+    assert mask[0].int().tolist() == [[1, 0, 0, 1, 0], [1, 0, 0, 0, 1]]
+    assert mask[1].int().tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 0, 1]]
+    near = seams.tree_mask([1, 3], owner, depth, asking=2, window=2)
+    assert near[0].int().tolist() == [[1, 0, 0, 1, 0], [1, 0, 0, 0, 1]]
+    assert near[1].int().tolist() == [[0, 0, 1, 1, 0], [0, 0, 1, 0, 1]]
 
 
 def windowed(kind: str, **own: object) -> object:

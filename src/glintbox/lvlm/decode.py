@@ -7,34 +7,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
 
 from glintbox.errors import BadInput, OutOfMemory
 from glintbox.lvlm import seams
-from glintbox.lvlm.api import ModelCard, Prompt
+from glintbox.lvlm.api import Prompt
+from glintbox.lvlm.batching import batched
+from glintbox.lvlm.decoder import Decoder, Prefills, layers_of, response_of, too_much
 from glintbox.lvlm.packing import Draw, Writing, force, grow
-from glintbox.lvlm.prefill import Prefilled, prefill, shares
+from glintbox.lvlm.prefill import Prefilled
 from glintbox.lvlm.reading import Branches, PackedAnswered, PartAnswered
 from glintbox.lvlm.tap import Tap, tapped
 from glintbox.records import Response, Sampling, Watch
 
 logger = logging.getLogger(__name__)
-
-
-class Decoder(NamedTuple):
-    """What decoding needs of a loaded model: eos = every id that ends an answer; spans = text and spans of ids."""
-
-    model: PreTrainedModel
-    card: ModelCard
-    eos: Collection[int]
-    spans: Callable[[Sequence[int]], tuple[str, tuple[tuple[int, int], ...]]]
 
 
 class Told(NamedTuple):
@@ -43,14 +34,6 @@ class Told(NamedTuple):
     responses: tuple[Response, ...]
     branches: tuple[Branches, ...]
     notes: tuple[str, ...] = ()
-
-
-class Held(NamedTuple):
-    """The cache of the prompt before, which the next one on its picture shares; reach: how many layers it fills."""
-
-    prompt: Prompt
-    cache: Cache
-    reach: int
 
 
 Tell = Callable[[Prefilled, tuple[int, ...]], Told]
@@ -105,11 +88,15 @@ def _draws(samplings: Sequence[Sampling]) -> list[Draw]:
 def _answer(
     decoder: Decoder, prompts: Iterable[Prompt], drawn: Sequence[Draw], watch: Watch | None
 ) -> Iterator[PackedAnswered]:
+    last_too = watch is not None and watch.moment == "predicted"
+
     def write(start: Prefilled, layers: tuple[int, ...]) -> Told:
-        last_too = watch is not None and watch.moment == "predicted"
         return _write(decoder, start, drawn, layers, last_too=last_too)
 
-    return _each(decoder, ((prompt, write) for prompt in prompts), watch, answers=len(drawn))
+    def alone(prompts: Iterable[Prompt]) -> Iterator[PackedAnswered]:
+        return _each(decoder, ((prompt, write) for prompt in prompts), watch, answers=len(drawn))
+
+    return alone(prompts) if decoder.batch == 1 else batched(decoder, prompts, drawn, watch, alone)
 
 
 def replay(
@@ -126,7 +113,7 @@ def replay(
     def retell(responses: tuple[Response, ...]) -> Tell:
         def force_them(start: Prefilled, layers: tuple[int, ...]) -> Told:
             branches = Branches(Tap(layers) if layers else None)
-            with seams.within_memory(partial(_too_much, decoder, start.prompt, len(responses))):
+            with seams.within_memory(partial(too_much, decoder, start.prompt, len(responses))):
                 entropies = force(decoder.model, start, branches, responses)
             filled = zip(responses, entropies, strict=True)
             return Told(tuple(replace(r, entropy=tuple(nats)) for r, nats in filled), (branches,))
@@ -141,40 +128,20 @@ def _each(
     decoder: Decoder, work: Iterable[tuple[Prompt, Tell | None]], watch: Watch | None, *, answers: int
 ) -> Iterator[PackedAnswered]:
     seams.check_packable(decoder.model)
-    layers = _layers(decoder.card, watch)
-    held: Held | None = None
+    layers = layers_of(decoder.card, watch)
+    prefills = Prefills(decoder, layers)
     for prompt, tell in work:
-        reach = decoder.card.layers if tell or not layers else layers[-1] + 1
-        if held and not (shares(held.prompt, prompt) and reach <= held.reach):
-            held = None  # let go of it first, or two images would lie side by side in memory
-        began = time.perf_counter()
         with tapped(decoder.model), torch.no_grad():
-            with seams.within_memory(partial(_too_much, decoder, prompt, answers)):
-                cache = held.cache if held else None
-                start = prefill(decoder.model, prompt, layers, shared=cache, only_read=tell is None)
-            seams.finish(decoder.model.device)
-            filled = time.perf_counter()
+            start, seconds = prefills(prompt, answers=answers if tell else 0)
+            began = time.perf_counter()
             told = tell(start, layers) if tell else Told((), ())
-        timing = {"prefill": filled - began, "decode": time.perf_counter() - filled}
-        held = Held(prompt, start.cache, held.reach if held else reach)
-        del cache
+        timing = {"prefill": seconds, "decode": time.perf_counter() - began}
         answered = PackedAnswered(decoder.card, start, told.branches, told.responses, timing=timing, notes=told.notes)
         del start, told  # or the queries of this prompt would lie beside the next one in memory
         try:
             yield answered
         finally:
             answered.close()
-
-
-def _layers(card: ModelCard, watch: Watch | None) -> tuple[int, ...]:
-    if watch is None:
-        return ()
-    heads = card.all_heads() if watch.heads is None else watch.heads
-    for head in heads:
-        if head.layer not in card.usable or not 0 <= head.index < card.heads:
-            why = card.excluded.get(head.layer, f"the model has {card.layers} layers of {card.heads} heads")
-            raise BadInput(f"head {head} cannot be watched: {why}; choose heads of layers {list(card.usable)}")
-    return tuple(sorted({head.layer for head in heads}))
 
 
 def _write(
@@ -188,12 +155,12 @@ def _write(
         some = dict(list(enumerate(drawn))[len(rows) : len(rows) + together])
         branches = Branches(Tap(layers) if layers else None)
         try:
-            rows |= grow(decoder.model, start, branches, some, limit=limit, eos=decoder.eos, last_too=last_too)
+            rows |= grow(decoder.model, [start], [branches], some, limit=limit, eos=decoder.eos, last_too=last_too)[0]
         except RuntimeError as error:
             if not seams.ran_out(error):
                 raise
             if together == 1:
-                raise OutOfMemory(_too_much(decoder, start.prompt, len(drawn), start.cache, limit)) from error
+                raise OutOfMemory(too_much(decoder, start.prompt, len(drawn), start.cache, limit)) from error
             together = (together + 1) // 2
             logger.warning("memory ran out at prompt %s; drawing %d answers at a time", start.prompt.id, together)
             seams.cut(start.cache, start.length)
@@ -203,31 +170,5 @@ def _write(
             branches.park(start)
             seams.cut(start.cache, start.length)
     notes = (f"memory ran out: answers were drawn {together} at a time, not {len(drawn)}",)
-    responses = tuple(_response(decoder, row) for row in rows.values())
+    responses = tuple(response_of(decoder, row) for row in rows.values())
     return Told(responses, tuple(grown), notes if together < len(drawn) else ())
-
-
-def _response(decoder: Decoder, row: Writing) -> Response:
-    text, spans = decoder.spans(row.ids)
-    source: Literal["greedy", "sampled"] = "greedy" if row.drawn.number is None else "sampled"
-    ended: Literal["stop", "length"] = "stop" if row.stopped else "length"
-    return Response(text, source, ended, tuple(row.ids), spans, tuple(row.entropy))
-
-
-def _too_much(decoder: Decoder, prompt: Prompt, answers: int, cache: Cache | None = None, limit: int = 0) -> str:
-    """What did not fit, and what would: an estimate from the memory that is free and what an answer's tokens take."""
-    tokens = max((view.grid.cells for view in prompt.views.values()), default=0)
-    size, device = prompt.image, decoder.model.device
-    fits = 0
-    if cache is not None:
-        free, each = seams.free_bytes(device), seams.bytes_per_token(cache) * limit
-        fits = min(answers - 1, (free or 0) // (2 * max(1, each)))
-    advice = (
-        f"about n={fits} would fit"
-        if fits
-        else f"no n fits: lower the pixel budget so that the picture takes about {tokens // 2} image tokens"
-    )
-    return (
-        f"{device} does not hold {answers} answers to a picture of {size.width}x{size.height} px in {tokens} image "
-        f"tokens (pixel budget: {decoder.card.pixels}); {advice}"
-    )

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 
+from glintbox.errors import BadInput
 from glintbox.lvlm import decode
 from glintbox.lvlm.api import Answered, Prompt
+from glintbox.lvlm.decoder import Decoder
 from glintbox.lvlm.loading import Loaded, eos_ids, load
 from glintbox.lvlm.prompting import make_prompt
 from glintbox.lvlm.spans import token_spans
@@ -19,16 +21,19 @@ from glintbox.records import Response, Sampling, Watch
 class HuggingFaceLVLM:
     """An `api.LVLM` over loaded weights; see `from_pretrained`."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, *, batch: int = 1) -> None:
+        if batch < 1:
+            raise BadInput(f"expected a batch of at least one prompt, got {batch}")
         self.loaded = loaded
         self.card = loaded.card
         self.default_prompt = loaded.prompt
         self.eos = eos_ids(loaded)
-        self._decoder = decode.Decoder(
+        self._decoder = Decoder(
             model=loaded.model,
             card=loaded.card,
             eos=self.eos,
             spans=self.spans,
+            batch=batch,
         )
 
     @classmethod
@@ -40,12 +45,18 @@ class HuggingFaceLVLM:
         dtype: str | torch.dtype = "auto",
         revision: str | None = None,
         weights: bool = True,
+        batch: int = 1,
     ) -> HuggingFaceLVLM:
         """Load a hub name or a checkpoint folder; options and errors as in `loading.load`.
 
         Without weights it makes prompts and reads the ids of a server's answers; it answers and replays nothing.
+        batch: prompts that `answer` takes at a time; their answers stay the same, up to rounding. It pays on a GPU,
+        and takes the memory of as many prompts (docs/throughput.md).
+
+        Raises:
+            BadInput: a batch of less than one prompt; or as `loading.load`.
         """
-        return cls(load(name_or_folder, device=device, dtype=dtype, revision=revision, weights=weights))
+        return cls(load(name_or_folder, device=device, dtype=dtype, revision=revision, weights=weights), batch=batch)
 
     def prompt(self, image: Image, query: str, *, id: str, text: str | None = None) -> Prompt:
         """Make an upright RGB image and a query ready; errors as in `prompting.make_prompt`."""

@@ -1,4 +1,7 @@
-"""Several answers in one cache sequence under a tree mask: each step feeds one token per live answer."""
+"""Several answers in one cache sequence under a tree mask: each step feeds one token per live answer.
+
+Prompts may lie side by side in the rows of a cache; each has such a sequence.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from glintbox.errors import BadContract
 from glintbox.lvlm import seams
 from glintbox.lvlm.prefill import Prefilled
 from glintbox.lvlm.progress import Written, tell
-from glintbox.lvlm.reading import Branches
+from glintbox.lvlm.reading import NOBODY, Branches
 from glintbox.lvlm.sampling import choose, noise, vocabulary_entropy
 from glintbox.records import Response, Sampling
 
@@ -40,59 +43,80 @@ class Writing:
     stopped: bool = False
 
 
+Fed = tuple[int, int, int]
+"""A token to feed: answer, number in it, id."""
+
+
 def feed(
-    model: PreTrainedModel, start: Prefilled, branches: Branches, fed: Sequence[tuple[int, int, int]]
+    model: PreTrainedModel, starts: Sequence[Prefilled], branches: Sequence[Branches], fed: Sequence[Sequence[Fed]]
 ) -> Float[Tensor, "row vocab"]:
-    """Logits after each of `fed`: (answer, number in it, id); they join the cache and `branches`."""
-    branches.owner += [owner for owner, _, _ in fed]
-    branches.depth += [depth for _, depth, _ in fed]
-    device = start.logits.device
-    owner, depth = torch.tensor(branches.owner, device=device), torch.tensor(branches.depth, device=device)
-    return seams.forward(
-        model,
-        torch.tensor([token for _, _, token in fed]),
-        (start.next_position + depth[-len(fed) :]).expand(start.axes, 1, -1),
-        start.cache,
-        mask=seams.tree_masks(model, start.length, owner, depth, asking=len(fed)),
-        tap=branches.tap,
+    """Logits after each token of `fed`, prompt by prompt; they join the cache and the prompts' branches.
+
+    All prompts lie in one cache. Those with fewer tokens than others are filled up with tokens of nobody.
+    """
+    asking = max(map(len, fed))
+    filled = [[*some, *[(NOBODY, 0, 0)] * (asking - len(some))] for some in fed]
+    for own, some in zip(branches, filled, strict=True):
+        own.owner += [owner for owner, _, _ in some]
+        own.depth += [depth for _, depth, _ in some]
+    device = starts[0].logits.device
+    owner, depth = (
+        torch.tensor([getattr(own, what) for own in branches], device=device) for what in ("owner", "depth")
     )
+    position = torch.tensor([start.next_position for start in starts], device=device)[:, None] + depth[:, -asking:]
+    logits = seams.forward(
+        model,
+        torch.tensor([[token for _, _, token in some] for some in filled]),
+        position.expand(starts[0].axes, -1, -1),
+        starts[0].cache,
+        mask=seams.tree_masks(model, [start.length for start in starts], owner, depth, asking=asking),
+        tap=branches[0].tap,
+    )
+    return torch.cat([rows[: len(some)] for rows, some in zip(logits, fed, strict=True)])
 
 
 def grow(
     model: PreTrainedModel,
-    start: Prefilled,
-    branches: Branches,
+    starts: Sequence[Prefilled],
+    branches: Sequence[Branches],
     drawn: Mapping[int, Draw],
     *,
     limit: int,
     eos: Collection[int],
     last_too: bool,
-) -> dict[int, Writing]:
-    """Write the answers `drawn` (by their place among the responses) until each has stopped or has `limit` tokens.
+) -> list[dict[int, Writing]]:
+    """Write the answers `drawn` (by their place among the responses) to every prompt of a cache.
 
-    last_too: also run the last token of answers that were cut, whose query no further token needs.
+    Each grows until it has stopped or has `limit` tokens. last_too: also run the last token of answers that were cut,
+    whose query no further token needs.
     """
-    rows = {response: Writing(draw) for response, draw in drawn.items()}
-    live = list(rows)
-    logits = start.logits.expand(len(live), -1)
-    name = f"{start.prompt.id}\0{start.prompt.query}"
+    rows = [{response: Writing(draw) for response, draw in drawn.items()} for _ in starts]
+    names = [f"{start.prompt.id}\0{start.prompt.query}" for start in starts]
+    live = [list(drawn) for _ in starts]
+    logits = torch.cat([start.logits.expand(len(drawn), -1) for start in starts])
     for step in range(limit):
         if step:
-            logits = feed(model, start, branches, [(r, step - 1, rows[r].ids[-1]) for r in live])
-        entropy = _entropy(logits)
-        chosen = _choose(logits, [rows[r].drawn for r in live], name, step)
-        for r, token, nats in zip(live, chosen, entropy, strict=True):
-            rows[r].stopped = token in eos
-            if not rows[r].stopped:
-                rows[r].ids.append(token)
-                rows[r].entropy.append(nats)
-        live = [r for r in live if not rows[r].stopped]
-        tell(Written(step + 1, len(rows) - len(live), len(rows)))
-        if not live:
+            logits = feed(model, starts, branches, _last(rows, live, step - 1))
+        now = [(rows[k][r], names[k]) for k, some in enumerate(live) for r in some]
+        chosen = _choose(logits, [(writing.drawn, name) for writing, name in now], step)
+        for (writing, _), token, nats in zip(now, chosen, _entropy(logits), strict=True):
+            writing.stopped = token in eos
+            if not writing.stopped:
+                writing.ids.append(token)
+                writing.entropy.append(nats)
+        live = [[r for r in some if not rows[k][r].stopped] for k, some in enumerate(live)]
+        growing, answers = sum(map(len, live)), len(rows) * len(drawn)
+        tell(Written(step + 1, answers - growing, answers))
+        if not growing:
             return rows
     if last_too:
-        feed(model, start, branches, [(r, limit - 1, rows[r].ids[-1]) for r in live])
+        feed(model, starts, branches, _last(rows, live, limit - 1))
     return rows
+
+
+def _last(rows: Sequence[Mapping[int, Writing]], live: Sequence[Sequence[int]], depth: int) -> list[list[Fed]]:
+    """The last token of each growing answer, prompt by prompt."""
+    return [[(r, depth, own[r].ids[-1]) for r in some] for own, some in zip(rows, live, strict=True)]
 
 
 def force(
@@ -103,18 +127,18 @@ def force(
     entropies = [_entropy(start.logits[None]) for _ in responses]
     for at in range(0, len(told), FORCED):
         fed = told[at : at + FORCED]
-        for (r, _, _), nats in zip(fed, _entropy(feed(model, start, branches, fed)), strict=True):
+        for (r, _, _), nats in zip(fed, _entropy(feed(model, [start], [branches], [fed])), strict=True):
             entropies[r].append(nats)
     return [nats[: len(response.ids)] for nats, response in zip(entropies, responses, strict=True)]
 
 
-def _choose(logits: Float[Tensor, "row vocab"], drawn: Sequence[Draw], name: str, step: int) -> list[int]:
-    """The next token of each row, by its own sampling."""
+def _choose(logits: Float[Tensor, "row vocab"], drawn: Sequence[tuple[Draw, str]], step: int) -> list[int]:
+    """The next token of each row, by its own sampling; beside it what names its prompt."""
     tokens = [0] * len(drawn)
-    for sampling in dict.fromkeys(draw.sampling for draw in drawn):
-        rows = [row for row, draw in enumerate(drawn) if draw.sampling == sampling]
-        numbers = [drawn[row].number for row in rows]
-        noises = [None if n is None else noise(sampling.seed, name, n, step) for n in numbers]
+    for sampling in dict.fromkeys(draw.sampling for draw, _ in drawn):
+        rows = [row for row, (draw, _) in enumerate(drawn) if draw.sampling == sampling]
+        numbers = [(drawn[row][0].number, drawn[row][1]) for row in rows]
+        noises = [None if n is None else noise(sampling.seed, name, n, step) for n, name in numbers]
         own = logits if len(rows) == len(drawn) else logits[rows]
         for row, token in zip(rows, choose(own, noises, sampling).tolist(), strict=True):
             tokens[row] = token

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ class Prefilled:
     logits: empty where the prompt was only read, up to the last watched layer; then no answer can follow.
     next_position: rotary position of the first token of every answer, the same on each of `axes` axes.
     tap: queries of the prompt tokens from `first` on, or None where nothing is watched.
+    row, end: which row of the cache is this prompt's, and where answers begin in it: after the longest prompt there.
     """
 
     prompt: Prompt
@@ -33,11 +34,24 @@ class Prefilled:
     axes: int
     tap: Tap | None
     first: int
+    row: int = 0
+    end: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.end = self.length
 
     @property
     def length(self) -> int:
         """Number of prompt tokens."""
         return self.prompt.ids.shape[0]
+
+    def keys(self, layer: int) -> Float[Tensor, "pair token dim"]:
+        """Keys of the prompt."""
+        return self.cache.layers[layer].keys[self.row, :, : self.length]
+
+    def later_keys(self, layer: int, count: int) -> Float[Tensor, "pair token dim"]:
+        """Keys of the first `count` tokens after it."""
+        return self.cache.layers[layer].keys[self.row, :, self.end : self.end + count]
 
 
 def prefill(
@@ -66,7 +80,7 @@ def prefill(
     cache = seams.new_cache() if shared is None else shared
     logits = seams.forward(
         model,
-        prompt.ids[known:],
+        prompt.ids[None, known:],
         positions[..., known:],
         cache,
         tensors=None if known else seams.prompt_tensors(prompt),
@@ -78,7 +92,7 @@ def prefill(
             f"layers {tap.silent()} of {type(model).__name__} do not hand their queries to transformers' attention "
             "interface; leave them out of the usable layers of its card"
         )
-    after = logits[-1:].float().flatten()  # of the last token, or nothing
+    after = logits[0, -1:].float().flatten()  # of the last token, or nothing
     return Prefilled(prompt, cache, after, int(positions.max()) + 1, positions.shape[0], tap, first)
 
 
@@ -94,3 +108,16 @@ def shares(before: Prompt, prompt: Prompt) -> bool:
         and torch.equal(before.ids[:end], prompt.ids[:end])
         and (len(prompt.said) == 0 or prompt.said.start >= end)
     )
+
+
+def side_by_side(starts: Iterator[Prefilled], rows: int, end: int) -> list[Prefilled]:
+    """The same prompts in one cache of `rows` rows, answers beginning after `end` tokens; each is taken when copied.
+
+    So the caches that they came in may be cut and used again in between.
+    """
+    cache, laid = seams.new_cache(), []
+    for row, start in enumerate(starts):
+        seams.lay(cache, start.cache, row, rows=rows, length=start.length, end=end)
+        start.cache, start.row, start.end = cache, row, end
+        laid.append(start)
+    return laid

@@ -19,6 +19,7 @@ from glintbox.lvlm.prefill import Prefilled
 from glintbox.lvlm.tap import Tap, scores
 from glintbox.records import Head, Moment, Response, Site, Watch
 
+NOBODY = -1
 CHUNK = 1 << 24
 """How many dot products (float32) are held at once."""
 
@@ -27,8 +28,9 @@ CHUNK = 1 << 24
 class Branches:
     """Answers that grow together, packed in one cache sequence after the prompt.
 
-    owner, depth: answer and number in it of each token after the prompt, in cache order. tap: their queries.
-    parked: their keys on the CPU, once other answers take their room in the cache.
+    owner, depth: answer and number in it of each token after the prompt, in cache order; NOBODY: it only fills a step
+    in which another prompt of the cache feeds more. tap: their queries, in the prompt's row. parked: their keys on the
+    CPU, once other answers take their room in the cache.
     """
 
     tap: Tap | None
@@ -40,15 +42,20 @@ class Branches:
         """Places of each answer's tokens, in its order."""
         found: dict[int, list[int]] = {}
         for place, owner in enumerate(self.owner):
-            found.setdefault(owner, []).append(place)
+            if owner != NOBODY:
+                found.setdefault(owner, []).append(place)
         return found
+
+    def queries(self, start: Prefilled, layer: int) -> Float[Tensor, "head token dim"]:
+        """Queries of all tokens after the prompt."""
+        assert self.tap is not None  # who asks has seen that the layer is watched
+        return self.tap.queries(layer)[start.row]
 
     def keys(self, start: Prefilled, layer: int) -> Float[Tensor, "pair token dim"]:
         """Keys of all tokens after the prompt, on the cache's device."""
-        cached = start.cache.layers[layer].keys[0]
         if self.parked is None:
-            return cached[:, start.length : start.length + len(self.owner)]
-        return self.parked[layer].to(cached.device)
+            return start.later_keys(layer, len(self.owner))
+        return self.parked[layer].to(start.keys(layer).device)
 
     def park(self, start: Prefilled) -> None:
         """Move keys and queries to the CPU, so that the cache can be cut back to the prompt."""
@@ -205,7 +212,7 @@ class PackedAnswered:
     def _layer(
         self, start: Prefilled, layer: int, which: Int[Tensor, " head"], chunks: Sequence[Chunk], columns: Tensor
     ) -> Float[Tensor, "site head cell"]:
-        keys = start.cache.layers[layer].keys[0, :, : start.length]
+        keys = start.keys(layer)
         which, columns = which.to(keys.device), columns.to(keys.device)
         parts = [self._shares(start, layer, which, chunk, columns) for chunk in chunks]
         return torch.cat(parts) if parts else keys.new_empty(0, len(which), len(columns), dtype=torch.float32)
@@ -213,7 +220,7 @@ class PackedAnswered:
     def _shares(
         self, start: Prefilled, layer: int, which: Int[Tensor, " head"], chunk: Chunk, columns: Tensor
     ) -> Float[Tensor, "site head cell"]:
-        keys = start.cache.layers[layer].keys[0, :, : start.length]
+        keys = start.keys(layer)
         device, group = keys.device, self._card.heads // keys.shape[0]
         query = self._queries(start, layer, which, chunk)
         dots = scores(query, keys, which, group)
@@ -234,7 +241,8 @@ class PackedAnswered:
         for rows in chunk.parts:
             tap = start.tap if rows.branches is None else rows.branches.tap
             assert tap is not None  # `_heads` has refused what was not watched
-            query = tap.queries(layer)[:, rows.places].to(which.device)
+            kept = tap.queries(layer)[0] if rows.branches is None else rows.branches.queries(start, layer)
+            query = kept[:, rows.places].to(which.device)
             found.append(query[which].transpose(0, 1).float() * tap.scale[layer])
         return torch.cat(found)[chunk.order.to(which.device)]
 

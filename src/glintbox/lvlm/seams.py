@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,18 @@ class GrowingLayer(DynamicLayer):
         self.cut(need)
         return self.keys, self.values
 
+    def lay(self, other: GrowingLayer, row: int, *, rows: int, length: int, end: int) -> None:
+        """Copy the first `length` tokens of a layer of one row into a row of this one; updates follow after `end`."""
+        keys, values = other.keys, other.values
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+            shape = (rows, keys.shape[1], end + SPARE)
+            self._room_keys = keys.new_zeros(*shape, keys.shape[3])  # zeros: what a mask hides must be finite
+            self._room_values = values.new_zeros(*shape, values.shape[3])
+        self._room_keys[row, :, :length] = keys[0, :, :length]
+        self._room_values[row, :, :length] = values[0, :, :length]
+        self.cut(end)
+
     def _moved(self, old: Tensor, room: int) -> Tensor:
         new = old.new_empty(*old.shape[:2], room, old.shape[3])
         new[:, :, : self._length] = old[:, :, : self._length]
@@ -65,6 +77,14 @@ def cut(cache: Cache, length: int) -> None:
     """Keep the first `length` tokens of every layer."""
     for layer in cache.layers:
         layer.cut(length)
+
+
+def lay(cache: Cache, other: Cache, row: int, *, rows: int, length: int, end: int) -> None:
+    """Copy a prompt of `length` tokens from its own cache into a row of one that serves `rows` prompts."""
+    for index, layer in enumerate(other.layers):
+        if index == len(cache.layers):
+            cache.layers.append(GrowingLayer())
+        cache.layers[index].lay(layer, row, rows=rows, length=length, end=end)
 
 
 def bytes_per_token(cache: Cache) -> int:
@@ -112,38 +132,51 @@ def prompt_positions(model: PreTrainedModel, prompt: Prompt) -> Real[Tensor, "ax
 
 
 def tree_mask(
-    prompt: int, owner: Int[Tensor, " own"], depth: Int[Tensor, " own"], *, asking: int, window: int | None = None
-) -> Bool[Tensor, "asking key"]:
-    """Who sees whom: the last `asking` own tokens see the prompt and the earlier tokens of their own answer.
+    lengths: Sequence[int],
+    owner: Int[Tensor, "batch own"],
+    depth: Int[Tensor, "batch own"],
+    *,
+    asking: int,
+    window: int | None = None,
+) -> Bool[Tensor, "batch asking key"]:
+    """Who sees whom: the last `asking` own tokens see their prompt and the earlier tokens of their own answer.
 
-    owner, depth: answer and number in it of each token after the prompt, in cache order. window: how many tokens a
-    sliding layer sees back, itself included.
+    lengths: of the prompts, which lie before the own tokens in as many columns as the longest needs. owner, depth:
+    answer and number in it of each token after the prompt, in cache order. window: how many tokens a sliding layer
+    sees back, itself included.
     """
-    order = torch.arange(owner.shape[0], device=owner.device)
-    own = (owner[-asking:, None] == owner[None]) & (order[-asking:, None] >= order[None])
-    mask = torch.cat([own.new_ones(asking, prompt), own], 1)
+    device, own = owner.device, owner.shape[1]
+    length, column = torch.tensor(lengths, device=device)[:, None], torch.arange(max(lengths), device=device)
+    order = torch.arange(own, device=device)
+    mine = (owner[:, -asking:, None] == owner[:, None]) & (order[-asking:, None] >= order[None])
+    mask = torch.cat([(column < length)[:, None].expand(-1, asking, -1), mine], 2)
     if window is not None:
-        place = torch.cat([torch.arange(prompt, device=owner.device), prompt + depth])
-        mask &= place[-asking:, None] - place[None] < window
+        place = torch.cat([column.expand(len(lengths), -1), length + depth], 1)
+        mask &= place[:, -asking:, None] - place[:, None] < window
     return mask
 
 
 def tree_masks(
-    model: PreTrainedModel, prompt: int, owner: Int[Tensor, " own"], depth: Int[Tensor, " own"], *, asking: int
+    model: PreTrainedModel,
+    lengths: Sequence[int],
+    owner: Int[Tensor, "batch own"],
+    depth: Int[Tensor, "batch own"],
+    *,
+    asking: int,
 ) -> Tensor | dict[str, Tensor]:
     """`tree_mask` as the model wants it: one for all layers, or one for each kind of layer."""
     text = model.config.get_text_config()
     window, kinds = getattr(text, "sliding_window", None), getattr(text, "layer_types", None)
-    full = tree_mask(prompt, owner, depth, asking=asking)[None, None]
+    full = tree_mask(lengths, owner, depth, asking=asking)[:, None]
     if window is None or (kinds is not None and "sliding_attention" not in kinds):
         return full
-    near = tree_mask(prompt, owner, depth, asking=asking, window=window)[None, None]
+    near = tree_mask(lengths, owner, depth, asking=asking, window=window)[:, None]
     return near if kinds is None else {"full_attention": full, "sliding_attention": near}
 
 
 def forward(
     model: PreTrainedModel,
-    ids: Int[Tensor, " token"],
+    ids: Int[Tensor, "batch token"],
     positions: Real[Tensor, "axis batch token"],
     cache: Cache,
     *,
@@ -151,7 +184,7 @@ def forward(
     tensors: Mapping[str, Tensor] | None = None,
     tap: Tap | None = None,
     last_only: bool = False,
-) -> Float[Tensor, "row vocab"]:
+) -> Float[Tensor, "batch row vocab"]:
     """Logits after each token, or only after the last; the tokens join the cache.
 
     A tap that ends the pass at its last layer leaves no logits, and nothing in the cache's later layers.
@@ -167,7 +200,7 @@ def forward(
         inputs[KEYWORD] = tap
     try:
         output = model(
-            input_ids=ids[None].to(device),
+            input_ids=ids.to(device),
             position_ids=positions.to(device),
             attention_mask=mask,
             past_key_values=cache,
@@ -176,8 +209,8 @@ def forward(
             **inputs,
         )
     except Enough:
-        return torch.empty(0, 0, device=device)
-    return output.logits[0]
+        return torch.empty(1, 0, 0, device=device)
+    return output.logits
 
 
 def prompt_tensors(prompt: Prompt) -> dict[str, Tensor]:

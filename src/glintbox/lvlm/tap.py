@@ -43,16 +43,16 @@ class Tap:
         """Called by the attention function, when the layer's keys are in the cache and before it attends."""
         if layer in self.layers:
             start = 0 if self.last is None else max(0, query.shape[2] - self.last)
-            self._kept[layer].append(query[0, :, start:].clone())
+            self._kept[layer].append(query[:, :, start:].clone())
             self.scale[layer] = scale
         if self.ends and layer == max(self.layers):
             raise Enough
 
-    def queries(self, layer: int) -> Float[Tensor, "head token dim"]:
+    def queries(self, layer: int) -> Float[Tensor, "batch head token dim"]:
         """All queries kept so far, in the order in which their tokens were fed."""
         kept = self._kept[layer]
         if len(kept) > 1:
-            self._kept[layer] = kept = [torch.cat(kept, 1)]
+            self._kept[layer] = kept = [torch.cat(kept, 2)]
         return kept[0]
 
     def silent(self) -> list[int]:
