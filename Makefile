@@ -33,11 +33,11 @@ check: .venv/dev  ## format, lint, types, documentation, tests: what CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 	$(BIN)/python -m pytest -q -n auto
 
 docs: .venv/dev  ## this documentation as a site; open site/index.html
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 docs-serve: .venv/dev  ## the same, built anew whenever a page changes
 	$(BIN)/mkdocs serve

@@ -48,7 +48,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) 
 
 
 def here(markdown: str, place: str) -> str:
-    """Links of a file of the repository, led to where it lies in the site; what is not there stays, for mkdocs to name."""
+    """Links of a file of the repository, led to where it lies in the site; others stay, for mkdocs to name."""
     source = {inside: source for source, inside in OUTSIDE.items()}.get(place, f"docs/{place}")
 
     def led(link: re.Match[str]) -> str:
