@@ -29,11 +29,10 @@ test: .venv/dev  ## every test
 test-fast: .venv/dev  ## without the slow ones
 	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
-check: .venv/dev  ## format, lint, types, documentation, tests: what CI runs
+check: .venv/dev  ## format, lint, types, tests, which build the documentation too: what CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mkdocs build --strict
 	$(BIN)/python -m pytest -q -n auto
 
 docs: .venv/dev  ## this documentation as a site; open site/index.html
