@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import capture, failure_cases, failures, finding, locate, spans, store, told, training
+from benchmarks import capture, failure_cases, failures, finding, locate, spans, store, throughput, told, training
 from benchmarks.capture import COMPARISONS, in_own_process, main, row, skipped, spread
 from benchmarks.draw_failures import failures_figure
 from benchmarks.strategies import STRATEGIES, Measurement, measure
@@ -109,6 +109,17 @@ def test_what_a_store_costs_is_a_line_of_a_table(capsys):
     ]
     assert all(0 < float(error) < 1e-3 for error in cells[6].split(","))
     assert cells[9].endswith("%")
+
+
+@pytest.mark.parametrize(
+    "words", [["--shape", "quick", "--image-tokens", "24", "--tokens", "24"], ["--shape", "box", "--dtype", "float32"]]
+)
+def test_what_answering_several_at_a_time_brings_is_a_line_of_a_table(words, capsys):
+    throughput.main([*words, "--cases", "3", "--batches", "1,2", "--rounds", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[:4]] == ["prompts at a time", "---", "1", "2"]
+    assert lines[2].split("|")[3].strip() == "1.00x (1.00-1.00)"
+    assert all(line.split("|")[4].strip() == "3 of 3" for line in lines[2:4])
 
 
 def test_what_training_costs_is_a_line_of_a_table(capsys):

@@ -67,26 +67,27 @@ class Grounder:
         *,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
+        batch: int = 1,
         heads: str | Path | HeadMap | None = None,
         regressor: str | Path | RegressorBundle | None = None,
         localization: str | Path | HeadMap | None = None,
     ) -> Grounder:
         """Load a model from a hub name, a checkpoint folder, or "embedded" for the model in the box.
 
+        batch: prompts that are answered at a time, which pays on a GPU (docs/throughput.md).
         heads, regressor: an artefact or its path; None looks in the user's cache, then in the checkpoint folder.
         localization: as heads, for the heads of `glintbox.localize`.
 
         Raises:
             UnknownName: a model type without a family (the message lists those there are).
             SettingMismatch: a head map or regressor of another model (the difference is named).
-            NoArtifact, BadInput: an artefact's file is missing or is none.
+            NoArtifact, BadInput: an artefact's file is missing or is none; a batch of less than one prompt.
         """
         from glintbox.lvlm.hf import HuggingFaceLVLM  # the extra weight of transformers, only where a model is loaded
 
         source = embedded.source(name_or_folder)
-        lvlm = HuggingFaceLVLM.from_pretrained(source, device=device, dtype=dtype)
-        folder = Path(source).expanduser()
-        checkpoint = folder if folder.is_dir() else None
+        lvlm = HuggingFaceLVLM.from_pretrained(source, device=device, dtype=dtype, batch=batch)
+        checkpoint = folder if (folder := Path(source).expanduser()).is_dir() else None
         setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
         find = partial(artifacts.find, setting=setting, checkpoint=checkpoint)
         heads = heads or find(artifacts.HEADS_FILE)

@@ -88,6 +88,22 @@ def test_json_lines_are_groundings_and_nothing_else_is_on_stdout(tmp_path: Path,
     assert all(len(g.found.responses) == 3 for g in found)
 
 
+def test_several_pictures_at_a_time_give_the_same_results_and_a_bad_one_fails_alone(
+    tmp_path: Path, model: Path
+) -> None:
+    images = pictures(tmp_path / "images", 5)
+    (images / "p2.png").write_bytes(b"no picture")
+    words = ["ground", images, "--query", "red box", "--model", model, "--json", *SHORT]
+    single, batch = run(*words), run(*words, "--batch", 3)
+    assert single.exit_code == batch.exit_code == 1
+    assert single.stdout.count("\n") == 4 and "failed: p2" in batch.stderr
+    for one, other in zip(single.stdout.splitlines(), batch.stdout.splitlines(), strict=True):
+        a, b = from_json(Grounding, one.encode()), from_json(Grounding, other.encode())
+        assert (a.found.id, a.boxes) == (b.found.id, b.boxes)
+        assert [answer.ids for answer in a.found.responses] == [answer.ids for answer in b.found.responses]
+    assert run(*words, "--batch", 0).exit_code == 2
+
+
 def test_a_bad_picture_fails_alone(tmp_path: Path, model: Path) -> None:
     images, out = pictures(tmp_path / "images", 2), tmp_path / "out"
     (images / "p0.png").write_bytes(b"")

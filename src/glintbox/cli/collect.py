@@ -11,7 +11,7 @@ import typer
 from glintbox import embedded
 from glintbox.cli.cases import Dataset, Ids, Images, Multiple, SkipMissing, Wanted, read_cases
 from glintbox.cli.console import errors, progress
-from glintbox.cli.ground import Device, Dtype, Model
+from glintbox.cli.ground import Batch, Device, Dtype, Model
 from glintbox.cli.options import grid_of, heads_among
 from glintbox.collect import fill
 from glintbox.compare import share_of
@@ -56,6 +56,7 @@ def collect(
     shard: Shard = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    batch: Batch = 1,
 ) -> None:
     """glintbox collect scenes store --n 10 --temperature 1.0 --limit 1000
 
@@ -67,7 +68,7 @@ def collect(
     wanted = Wanted(dataset, images, split, sizes, limit, multiple, ids, skip_missing, one_per_image)
     samples = read_cases(wanted, default_split=SPLIT)
     samples = list(share_of(samples, shard) if shard else samples)
-    lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
+    lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype, batch=batch)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
     kept = heads_among(heads, lvlm.card.all_heads())
     with StoreWriter(out, StoreCard(setting, sampling, _told(wanted), kept, *(shape or (None, None)))) as writer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -12,7 +12,7 @@ from glintbox import embedded
 from glintbox.cli.cases import Dataset, Ids, Images, Multiple, SkipMissing, Wanted, read_cases
 from glintbox.cli.console import errors, progress, results
 from glintbox.cli.evaluate_many import CLUSTERS, clusters, compared, written
-from glintbox.cli.ground import AsJson, Device, Dtype, Heads, Model, Regressor, known_selector
+from glintbox.cli.ground import AsJson, Batch, Device, Dtype, Heads, Model, Regressor, known_selector
 from glintbox.cli.options import words
 from glintbox.cli.reports import gallery, save_report
 from glintbox.compare import Plan, collect, compare, costs, share_of
@@ -68,10 +68,9 @@ def evaluate(
     regressor: Regressor = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and pictures.")] = None,
     work: Annotated[Path | None, typer.Option(help="Folder that keeps the answers, for resuming.")] = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "auto", dtype: Dtype = "auto", batch: Batch = 1,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """glintbox evaluate scenes --selector greedy,acs-free,consensus --temperature 0.5,0.7,1.0 --out report
 
     How often the chosen box is right: every selector chooses among the same answers, drawn once and kept.
@@ -81,7 +80,8 @@ def evaluate(
         require_matplotlib()
     wanted = Wanted(dataset, images, split, words(size), limit, multiple, ids, skip_missing)
     samples = read_cases(wanted, default_split=SPLIT)
-    grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, heads=heads, regressor=regressor)
+    own: dict[str, Any] = dict(batch=batch, heads=heads, regressor=regressor)
+    grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, **own)
     selectors, asks = _selectors(grounder, names, grouped), rivals(grounder.lvlm, words(others))
     plan = Plan(grounder.setting, samplings, selectors, asks, data_name(dataset, split=split), work)
     _answer(grounder, samples, plan, Output(f"of {ids.name}" if ids else size, multiple, shard, out, as_json))

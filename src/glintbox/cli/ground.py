@@ -44,6 +44,7 @@ AnyModel = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Batch = Annotated[int, typer.Option(min=1, help="Prompts that are answered at a time; pays on a GPU.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for ID.json and ID.png; resumes what is there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON line per picture instead of a summary.")]
 Heads = Annotated[Path | None, typer.Option(help="A head map (default: the model's own, if it has one).")]
@@ -60,7 +61,7 @@ def ground(
     selector: Annotated[str, typer.Option(help="auto, or a name: acs-free, consensus, majority-vote …")] = "auto",
     multiple: Annotated[bool, typer.Option("--multiple", help="Several objects: one box per cluster.")] = False,
     heads: Heads = None, regressor: Regressor = None, localization: Looks = None, located: Located = False,
-    out: Out = None, as_json: AsJson = False, device: Device = "auto", dtype: Dtype = "auto",
+    out: Out = None, as_json: AsJson = False, device: Device = "auto", dtype: Dtype = "auto", batch: Batch = 1,
     sampler: Sampler = "local", base_url: BaseUrl = None, served_name: ServedName = None,
     processor: Processor = None, family: Family = None, api_key_env: ApiKeyEnv = API_KEY_ENV,
     concurrency: Concurrency = 8, timeout: Timeout = 120.0, retries: Retries = 5,
@@ -84,8 +85,9 @@ def ground(
     told = dict(model=model or embedded.NAME, dtype=dtype) | (remote.settings() if remote else {})
     run = open_run(out, options | own | told) if out else None
     if rest := pending(run, jobs):
-        with answering(remote, model, device=device, dtype=dtype, **own) as grounder:
-            failures = _work(grounder, rest, run=run, as_json=as_json, options=options, across=remote is not None)
+        with answering(remote, model, device=device, dtype=dtype, batch=batch, **own) as grounder:
+            across = remote is not None or batch > 1
+            failures = _work(grounder, rest, run=run, as_json=as_json, options=options, across=across)
         if failures:
             raise typer.Exit(1)
 

@@ -17,7 +17,7 @@ from glintbox import artifacts, embedded
 from glintbox.calibrate import Calibrated
 from glintbox.calibrate import calibrate as run_calibration
 from glintbox.cli.console import errors, progress, results, table
-from glintbox.cli.ground import AsJson, Device, Dtype
+from glintbox.cli.ground import AsJson, Batch, Device, Dtype
 from glintbox.cli.ground import Model as ModelOption
 from glintbox.datasets.resolve import SCENES, data_name, resolve
 from glintbox.draw import require_matplotlib, save_figure
@@ -62,6 +62,7 @@ def calibrate(
     work: Annotated[Path | None, typer.Option(help="Folder that keeps finished cases, for resuming.")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    batch: Batch = 1,
 ) -> None:
     """glintbox heads calibrate Qwen/Qwen2.5-VL-7B-Instruct --dataset instances_val2017.json --images val2017
 
@@ -75,7 +76,7 @@ def calibrate(
             "calibrating on drawn scenes; for photographs, --dataset with a COCO file is nearer", soft_wrap=True
         )
     # the model alone: an old head map of another setting must not stand in the way of a new one
-    lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype)
+    lvlm = HuggingFaceLVLM.from_pretrained(embedded.source(model), device=device, dtype=dtype, batch=batch)
     setting = lvlm.card.setting(prompt=lvlm.default_prompt, view="default", moment="predicting")
     name = data_name(dataset, split=split, default_split=SPLIT)
     words = f"{name}, {len(cases)} cases, size {size}"

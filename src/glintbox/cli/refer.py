@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -97,7 +97,7 @@ def refer(
     """
     names, sampling = _checked(selector, out), Sampling(n, temperature, seed=seed)
     cases = _cases(_Wanted(dataset, images, split, words(size), limit, sample, seed, skip_missing))
-    artefacts = dict(heads=heads, regressor=regressor, localization=localization)
+    artefacts: dict[str, Any] = dict(heads=heads, regressor=regressor, localization=localization)
     grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, **artefacts)
     data = source(dataset, images=images, split=split).name
     plan = Plan(grounder.setting, (sampling,), _selectors(grounder, names), {}, data, work)

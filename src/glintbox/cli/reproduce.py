@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 import typer
@@ -15,7 +15,7 @@ import typer
 from glintbox import embedded
 from glintbox.cli.cases import DATASETS, Images
 from glintbox.cli.console import errors, progress
-from glintbox.cli.ground import Device, Dtype, Model
+from glintbox.cli.ground import Batch, Device, Dtype, Model
 from glintbox.compare import share_of
 from glintbox.draw import require_matplotlib
 from glintbox.lvlm.api import LVLM
@@ -50,6 +50,7 @@ def reproduce(
     shard: Shard = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    batch: Batch = 1,
     memory: Annotated[int, typer.Option(help="MiB of maps to hold while regressors are trained.")] = 256,
 ) -> None:
     """glintbox reproduce table2 --model Qwen/Qwen2.5-VL-7B-Instruct --dataset coco --out results
@@ -62,7 +63,8 @@ def reproduce(
     check_split(data)
     share_of((), shard or "1/1")  # refuse a wrong one before anything is drawn
     pages = names(what, data)
-    bench = _bench(model, data, amounts=QUICK if quick else FULL, work=work, device=device, dtype=dtype, memory=memory)
+    loading = Loading(device, dtype, batch)
+    bench = _bench(model, data, amounts=QUICK if quick else FULL, work=work, loading=loading, memory=memory)
     for needed in all_needs(pages, bench.amounts):
         with _timed(f"answers of {needed[0].part}"):
             bench.collect(needed, shard=shard)
@@ -87,15 +89,21 @@ def _write(bench: Bench, pages: Sequence[str], out: Path, options: str) -> None:
         errors.print(f"{', '.join(files)} lie in {out}", soft_wrap=True)
 
 
-def _bench(
-    model: str, data: Data, *, amounts: Amounts, work: Path | None, device: str, dtype: str, memory: int
-) -> Bench:
+class Loading(NamedTuple):
+    """How the model is loaded."""
+
+    device: str
+    dtype: str
+    batch: int
+
+
+def _bench(model: str, data: Data, *, amounts: Amounts, work: Path | None, loading: Loading, memory: int) -> Bench:
     source, gpu = embedded.source(model), torch.cuda.is_available()
 
     def load() -> LVLM:
-        return HuggingFaceLVLM.from_pretrained(source, device=device, dtype=dtype)
+        return HuggingFaceLVLM.from_pretrained(source, **loading._asdict())
 
-    room = Room(device if device != "auto" else "cuda" if gpu else "cpu", memory * 2**20)
+    room = Room(loading.device if loading.device != "auto" else "cuda" if gpu else "cpu", memory * 2**20)
     return Bench(load, setting_of(source), data, amounts=amounts, work=work, bars=_bar, room=room)
 
 

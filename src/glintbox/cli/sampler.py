@@ -79,14 +79,16 @@ def remote_of(
 
 
 @contextmanager
-def answering(remote: Remote | None, model: str | None, *, device: str, dtype: str, **own: Any) -> Iterator[Grounder]:
+def answering(
+    remote: Remote | None, model: str | None, *, device: str, dtype: str, batch: int, **own: Any
+) -> Iterator[Grounder]:
     """What grounds: the model here, with its artefacts `own`, over the server where there is one; closed at the end.
 
     Raises:
         BadInput: artefacts without weights; and as `Grounder.from_pretrained`, `Server` and `Unseen`.
     """
     if remote is None:
-        yield Grounder.from_pretrained(model or embedded.NAME, device=device, dtype=dtype, **own)
+        yield Grounder.from_pretrained(model or embedded.NAME, device=device, dtype=dtype, batch=batch, **own)
         return
     from glintbox.lvlm.hf import HuggingFaceLVLM  # transformers and the HTTP client, only where they are wanted
     from glintbox.lvlm.remote import RemoteLVLM

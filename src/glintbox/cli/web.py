@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +45,7 @@ def web(
             raise
         raise MissingExtra(error.name, "web") from error
     errors.print(f"loading {model} …", soft_wrap=True)
-    own = dict(heads=heads, regressor=regressor, localization=localization)
+    own: dict[str, Any] = dict(heads=heads, regressor=regressor, localization=localization)
     grounder = Grounder.from_pretrained(model, device=device, dtype=dtype, **own)
     limits = Limits(bytes=max_mb * 2**20, pixels=max_megapixels * 1_000_000)
     scenes = examples() if model == embedded.NAME else ()
