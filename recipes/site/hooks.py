@@ -23,6 +23,7 @@ OUTSIDE = {
     "recipes/embedded/README.md": "recipes/embedded.md",
     "recipes/embedded/curves.png": "recipes/curves.png",
     "recipes/paper/README.md": "recipes/paper.md",
+    "recipes/ray/README.md": "recipes/ray.md",
 }
 """Files of the repository that belong to the site, and where they lie in it."""
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)")
