@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-TRAPS = (TESTS.parent / "docs" / "traps.md").read_text(encoding="utf-8")
+DOCS = TESTS.parent / "docs"
+TRAPS = (DOCS / "traps.md").read_text(encoding="utf-8")
+FEATURES = (DOCS / "features.md").read_text(encoding="utf-8")
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 
 
@@ -36,9 +38,17 @@ def test_every_trap_names_tests_that_exist(row: str) -> None:
     assert missing(row) == []
 
 
-def test_no_trap_is_listed_twice() -> None:
-    traps = [row.split("|")[1].strip() for row in rows(TRAPS)]
-    assert len(set(traps)) == len(traps) > 60
+@pytest.mark.parametrize("row", rows(FEATURES), ids=lambda row: row.split("|")[1].strip()[:60])
+def test_every_feature_names_tests_that_exist_or_is_not_done(row: str) -> None:
+    assert row.count("|") == 4
+    _, _, has, shown, _ = row.split("|")
+    assert has.strip().startswith("*not done*:") if shown.strip() == "-" else missing(row) == []
+
+
+@pytest.mark.parametrize("page, least", [(TRAPS, 60), (FEATURES, 50)], ids=["traps", "features"])
+def test_nothing_is_listed_twice(page: str, least: int) -> None:
+    names = [row.split("|")[1].strip() for row in rows(page)]
+    assert len(set(names)) == len(names) > least
 
 
 def test_every_mutant_names_a_test_that_exists() -> None:

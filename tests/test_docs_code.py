@@ -1,7 +1,13 @@
-"""Pages of the docs keep their word: commands parse, Python runs, the schema is the record's."""
+"""Pages keep their word: their commands parse, their Python runs, the schema is the record's."""
 
 import json
 import re
+import shlex
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +19,137 @@ from glintbox.cli.main import app
 from glintbox.records import HeadMap, from_json, to_json
 from tests.kept import TWO
 from tests.lvlm.served import Service
+from tests.learnable import a_store
 from tests.sets import IMAGE
 from tests.test_first_run import parsed
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("recipes/*/*.md")])
+NOT_RUN_HERE = {
+    "README.md": "test_readme.py runs it",
+    "docs/exports.md": "below, with files that it reads and tools that it needs",
+    "docs/first-run.md": "test_first_run.py runs it",
+    "docs/regressor.md": "cli/test_train_command.py runs it",
+    **dict.fromkeys(
+        ("docs/how-it-works.md", "docs/choosing-a-selector.md", "docs/coordinates.md", "docs/add-a-model.md"),
+        "test_docs_pages.py runs it",
+    ),
+    "docs/add-a-selector.md": "test_docs_pages.py runs it",
+    "docs/localization-heads.md": "needs the weights of a large model",
+    "docs/remote.md": "below, with a server",
+}
+"""Pages whose Python is not run by the test of all pages, and why."""
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    """The blocks of a page of docs/, or of another file by its path from the root, without their indentation."""
+    file = ROOT / page if (ROOT / page).is_file() else DOCS / page
+    found = re.findall(
+        rf"^( *)```{language}\n(.*?)^\1```", file.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    return [textwrap.dedent(block) for _, block in found]
 
 
 def commands(page: str) -> list[str]:
-    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
-    return [line for line in lines if line.startswith("glintbox ")]
+    """The commands of glintbox on a page, each on one line."""
+    told = [words for script in blocks(page, "sh") for words in simple(script)]
+    return [shlex.join(words) for words in told if words[0] == "glintbox"]
 
 
-@pytest.mark.parametrize("line", commands("exports.md") + commands("headmap.md"))
-def test_every_command_parses(line: str) -> None:
-    assert parsed(line)
+def simple(script: str) -> Iterator[list[str]]:
+    """The simple commands of a shell script, word by word, without comments and variables that are set for one."""
+    for line in script.replace("\\\n", " ").splitlines():
+        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        for ends, command in groupby(words, lambda word: not word.strip("();<>|&")):
+            if not ends and (left := [*dropwhile(re.compile(r"\w+=").match, command)]):
+                yield left
+
+
+def check(words: list[str]) -> None:
+    """Raises, or fails, where a command of this project cannot be run as it is written."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    match words:
+        case ["glintbox", *_]:
+            parsed(shlex.join(words))
+        case ["make", target, *_]:
+            assert f"\n{target}:" in (ROOT / "Makefile").read_text(), f"no target {target}"
+        case ["python", "-m", module, *_]:
+            assert find_spec(module), f"no module {module}"
+        case ["python" | "sh", file, *_] if "/" in file:
+            assert (ROOT / file).is_file(), f"no file {file}"
+        case ["pip", "install", *packages]:
+            named = re.findall(r"glintbox\[(.*?)\]", " ".join(packages))
+            assert {extra for names in named for extra in names.split(",")} <= set(extras), named
+
+
+SCRIPTS = [(name_of(page), block) for page in PAGES for block in blocks(name_of(page), "sh")]
+
+
+@pytest.mark.parametrize("page, script", SCRIPTS, ids=lambda text: text[:60])
+def test_every_command_can_be_run_as_it_is_written(page: str, script: str) -> None:
+    for words in simple(script):
+        check(words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "glintbox ground a.jpg --qeury cup", "cat a | glintbox parse --frame", "glintbox env && glintbox heads none",
+        "make demos", "python -m benchmarks.none", "python recipes/none.py", 'pip install "glintbox[demo]"',
+    ],
+)  # fmt: skip
+def test_a_command_that_cannot_be_run_is_seen(line: str) -> None:
+    with pytest.raises(
+        Exception, match=r"[Nn]o such (option|command)|requires an argument|no (target|module|file)|demo|none"
+    ):
+        for words in simple(line):
+            check(words)
+
+
+def test_words_are_those_of_the_shell() -> None:
+    told = "A=1 glintbox env & echo '{\"a\": 1}' |  glintbox parse - # why\nglintbox \\\n  env > file; wait"
+    assert list(simple(told)) == [
+        ["glintbox", "env"], ["echo", '{"a": 1}'], ["glintbox", "parse", "-"],
+        ["glintbox", "env"], ["file"], ["wait"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [name for page in PAGES if blocks(name := name_of(page), "(?:python|json)")])
+def test_python_and_json_are_well_formed(page: str) -> None:
+    for code in blocks(page, "python"):
+        compile(code, page, "exec")
+    for text in blocks(page, "json"):
+        json.loads(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [name for page in PAGES if blocks(name := name_of(page), "python") and name not in NOT_RUN_HERE]
+)
+def test_the_python_of_a_page_runs_in_its_order(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    a_store(tmp_path / "store")
+    names: dict[str, Any] = {"print": lambda *words: None}
+    for code in blocks(page, "python"):
+        exec(compile(code, page, "exec"), names)
+    assert len(names) > 2
+
+
+def test_pages_that_are_not_run_are_there_and_have_python() -> None:
+    assert all(blocks(page, "python") for page in NOT_RUN_HERE)
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the blocks of exports.md read."""
-    (tmp_path / "examples").symlink_to(DOCS.parent / "examples")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     size = {"width": IMAGE.width, "height": IMAGE.height}
     box = TWO.boxes[0].box
     row = {"id": 1, "image_id": 1, "category_id": 7, "iscrowd": 0, "area": box.area}

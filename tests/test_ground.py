@@ -148,6 +148,8 @@ def test_detect_gives_the_hugging_face_shape_best_first() -> None:
     assert rows and {row["label"] for row in rows} == {"cup"}
     assert set(rows[0]) == {"score", "label", "box"} and set(rows[0]["box"]) == {"xmin", "ymin", "xmax", "ymax"}
     assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+    best = rows[0]["score"]
+    assert grounder().detect(PICTURE, ["none", "cup"], n=3, threshold=best) == [r for r in rows if r["score"] == best]
     with pytest.raises(BadInput, match="expected a list of labels"):
         grounder().detect(PICTURE, "cup")  # a str is a sequence of str: types do not tell
     with pytest.raises(BadInput, match="gives no score"):

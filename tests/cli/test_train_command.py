@@ -23,7 +23,6 @@ from glintbox.regressor import load_regressor
 from glintbox.store import Store
 from tests.learnable import COLS, ROWS, a_store
 from tests.sets import HEADS, SETTING
-from tests.test_first_run import parsed
 
 QUICK = ("--epochs", 2, "--batch", 32, "--rate", 0.003)
 
@@ -114,12 +113,6 @@ def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "regressor.md").read_text()
-LINES = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL) for line in block.splitlines()]
-
-
-@pytest.mark.parametrize("line", LINES)
-def test_every_command_of_the_page_parses(line: str) -> None:
-    parsed(line)
 
 
 def test_the_python_of_the_page_runs(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

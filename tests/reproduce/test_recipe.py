@@ -1,28 +1,16 @@
-"""The pages about reproducing keep their word: commands parse, and sums are those of the plan."""
+"""The pages about reproducing keep their word: sums are those of the plan."""
 
 import re
 from pathlib import Path
 
-import pytest
-
 from glintbox.coding import piece
 from glintbox.reproduce.catalogue import CATALOGUE
 from glintbox.reproduce.plan import FULL, PARTS, Part, needs
-from tests.test_first_run import parsed
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reproduce.md").read_text()
 RECIPE = (ROOT / "recipes" / "paper" / "README.md").read_text()
-LINES = [
-    line for block in re.findall(r"```sh\n(.*?)```", PAGE + RECIPE, flags=re.DOTALL) for line in block.splitlines()
-]
-COMMANDS = [command.strip() for line in LINES for command in re.split("[&;#]", line) if "glintbox " in command]
 CASES = {part: wanted.amount(FULL) for part, wanted in PARTS.items()}
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_parses(line: str) -> None:
-    parsed(line)
 
 
 def answers(part: Part) -> int:

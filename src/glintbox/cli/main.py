@@ -92,6 +92,11 @@ HEADS: Mapping[str, Callable[..., None]] = {
 }
 DATA: Mapping[str, Callable[..., None]] = {"counts": data.counts, "ids": data.ids}
 SCENES: Mapping[str, Callable[..., None]] = {"make": scenes.make, "sheet": scenes.sheet}
+GROUPS = {
+    "heads": (HEADS, "Find and show the attention heads that tell good boxes from bad."),
+    "data": (DATA, "What a dataset holds, and ids that name its cases."),
+    "scenes": (SCENES, "Generated pictures with known boxes."),
+}
 
 
 def told(command: Callable[..., None]) -> str:
@@ -102,17 +107,8 @@ def told(command: Callable[..., None]) -> str:
 for name, command in COMMANDS.items():
     app.command(name, short_help=told(command))(friendly(command))
 
-heads_app = typer.Typer(no_args_is_help=True, help="Find and show the attention heads that tell good boxes from bad.")
-for name, command in HEADS.items():
-    heads_app.command(name, short_help=told(command))(friendly(command))
-app.add_typer(heads_app, name="heads")
-
-data_app = typer.Typer(no_args_is_help=True, help="What a dataset holds, and ids that name its cases.")
-for name, command in DATA.items():
-    data_app.command(name, short_help=told(command))(friendly(command))
-app.add_typer(data_app, name="data")
-
-scenes_app = typer.Typer(no_args_is_help=True, help="Generated pictures with known boxes.")
-for name, command in SCENES.items():
-    scenes_app.command(name, short_help=told(command))(friendly(command))
-app.add_typer(scenes_app, name="scenes")
+for name, (commands, about) in GROUPS.items():
+    group = typer.Typer(no_args_is_help=True, help=about)
+    for part, command in commands.items():
+        group.command(part, short_help=told(command))(friendly(command))
+    app.add_typer(group, name=name, short_help=about)

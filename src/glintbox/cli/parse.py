@@ -29,6 +29,8 @@ def parse(
 ) -> None:
     """glintbox parse --family qwen2_5_vl --image 640x480 --input 644x476 answer.txt
 
+    Read the boxes of a model's answer, whoever asked for it, in pixels of the original picture.
+
     Prints {"boxes": [{"bbox": [x1, y1, x2, y2], "label": …, "span": [a, b]}], "reading": "boxes"|"none"|"unreadable"}:
     bbox in pixels of the original picture, span in characters of the answer. Boxes with swapped corners or far outside
     the picture are left out. The units are taken to cover the whole picture, which holds for LLaVA without centre crop.
