@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from glintbox.cli.main import app
 from glintbox.records import HeadMap, from_json, to_json
 from tests.kept import TWO
-from tests.lvlm.served import Service
 from tests.learnable import a_store
+from tests.lvlm.served import Service
 from tests.sets import IMAGE
 from tests.test_first_run import parsed
 
