@@ -28,6 +28,7 @@ from glintbox.cli import (
     reported,
     reproduce,
     scenes,
+    select,
     train,
     web,
 )
@@ -67,6 +68,7 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "ground": ground.ground,
     "locate": locate.locate,
+    "select": select.select,
     "export": export.export,
     "parse": parse.parse,
     "collect": collect.collect,
