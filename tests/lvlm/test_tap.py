@@ -166,7 +166,7 @@ def test_kept_queries_are_copies_of_the_last_tokens():
     tap.keep(3, query, 0.5)
     query.zero_()
     tap.keep(7, query[:, :, :1], 0.5)
-    assert tap.queries(7)[1].tolist() == [[18.0, 19.0, 20.0], [21.0, 22.0, 23.0], [0.0, 0.0, 0.0]]
+    assert tap.queries(7)[0, 1].tolist() == [[18.0, 19.0, 20.0], [21.0, 22.0, 23.0], [0.0, 0.0, 0.0]]
     assert tap.silent() == []
     assert Tap([3]).silent() == [3]
 

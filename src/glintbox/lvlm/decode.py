@@ -132,7 +132,7 @@ def _each(
     prefills = Prefills(decoder, layers)
     for prompt, tell in work:
         with tapped(decoder.model), torch.no_grad():
-            start, seconds = prefills(prompt, answers=answers if tell else 0)
+            start, seconds = prefills(prompt, answers=answers, only_read=tell is None)
             began = time.perf_counter()
             told = tell(start, layers) if tell else Told((), ())
         timing = {"prefill": seconds, "decode": time.perf_counter() - began}

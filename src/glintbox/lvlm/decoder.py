@@ -46,20 +46,20 @@ class Prefills:
         self._decoder, self._layers = decoder, layers
         self._held: Held | None = None
 
-    def __call__(self, prompt: Prompt, *, answers: int) -> tuple[Prefilled, float]:
-        """A prompt in the cache, and the seconds that it took; without answers to come it is only read.
+    def __call__(self, prompt: Prompt, *, answers: int, only_read: bool = False) -> tuple[Prefilled, float]:
+        """A prompt in the cache, and the seconds that it took; answers: how many are to come, if it is not only read.
 
         Raises:
             OutOfMemory: it does not fit.
         """
         decoder, began = self._decoder, time.perf_counter()
-        reach = decoder.card.layers if answers or not self._layers else self._layers[-1] + 1
+        reach = self._layers[-1] + 1 if only_read and self._layers else decoder.card.layers
         held, self._held = self._held, None
         if held and not (shares(held.prompt, prompt) and reach <= held.reach):
             held = None  # let go of it first, or two images would lie side by side in memory
         with seams.within_memory(partial(too_much, decoder, prompt, answers)):
             cache = held.cache if held else None
-            start = prefill(decoder.model, prompt, self._layers, shared=cache, only_read=not answers)
+            start = prefill(decoder.model, prompt, self._layers, shared=cache, only_read=only_read)
         seams.finish(decoder.model.device)
         self._held = Held(prompt, start.cache, held.reach if held else reach)
         return start, time.perf_counter() - began

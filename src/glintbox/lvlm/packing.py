@@ -98,8 +98,9 @@ def grow(
         if step:
             logits = feed(model, starts, branches, _last(rows, live, step - 1))
         now = [(rows[k][r], names[k]) for k, some in enumerate(live) for r in some]
+        entropy = _entropy(logits)
         chosen = _choose(logits, [(writing.drawn, name) for writing, name in now], step)
-        for (writing, _), token, nats in zip(now, chosen, _entropy(logits), strict=True):
+        for (writing, _), token, nats in zip(now, chosen, entropy, strict=True):
             writing.stopped = token in eos
             if not writing.stopped:
                 writing.ids.append(token)
