@@ -16,7 +16,7 @@ FLOORS = {
     "phrases checkpoints artifacts runs draw datasets",
     4: "lvlm selectors splits batches model_card",
     5: "collect localize localize_spans looks text_stats finding training analysis calibrate publish",
-    6: "ground evaluate evaluate_many evaluate_refer rivals compare compare_refer cells tables tables_many "
+    6: "ground evaluate evaluate_many evaluate_refer rivals zoom compare compare_refer cells tables tables_many "
     "tables_refer reported_heads draw_report draw_many draw_refer draw_gallery "
     "ablations draw_heads tables_localization draw_locate draw_training "
     "draw_paper draw_entropy draw_layers draw_pairs tables_analysis reproduce exports "

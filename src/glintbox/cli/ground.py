@@ -28,12 +28,13 @@ from glintbox.cli.sampler import (
 )
 from glintbox.cli.working import open_run, pending, work
 from glintbox.draw import grounding_figure, own_heads, save_figure
-from glintbox.errors import UnknownName
+from glintbox.errors import BadInput, UnknownName
 from glintbox.ground import Grounder
 from glintbox.jobs import Job, read_jobs
 from glintbox.records import Grounding, HeadMap, Sampling
 from glintbox.runs import Failure, Run
 from glintbox.selectors import SELECTORS
+from glintbox.zoom import Zoomed
 
 Images = Annotated[list[str], typer.Argument(help="Pictures, folders, URLs, or .jsonl lists of {image, query, id}.")]
 Query = Annotated[str | None, typer.Option("--query", "-q", help="What to find; lines of a list may name their own.")]
@@ -49,6 +50,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON line per pi
 Heads = Annotated[Path | None, typer.Option(help="A head map (default: the model's own, if it has one).")]
 Regressor = Annotated[Path | None, typer.Option(help="A regressor (default: the model's own, if it has one).")]
 Looks = Annotated[Path | None, typer.Option(help="Localization heads (default: the model's own, if it has any).")]
+Zoom = Annotated[
+    bool, typer.Option("--zoom", help="Ask again about the part of the picture around greedy's box. One object.")
+]
 Located = Annotated[bool, typer.Option("--located", help="The localization heads' box is a candidate too.")]
 
 
@@ -60,6 +64,7 @@ def ground(
     selector: Annotated[str, typer.Option(help="auto, or a name: acs-free, consensus, majority-vote …")] = "auto",
     multiple: Annotated[bool, typer.Option("--multiple", help="Several objects: one box per cluster.")] = False,
     heads: Heads = None, regressor: Regressor = None, localization: Looks = None, located: Located = False,
+    zoom: Zoom = False,
     out: Out = None, as_json: AsJson = False, device: Device = "auto", dtype: Dtype = "auto", batch: Batch = 1,
     sampler: Sampler = "local", base_url: BaseUrl = None, served_name: ServedName = None,
     processor: Processor = None, family: Family = None, api_key_env: ApiKeyEnv = None,
@@ -71,6 +76,7 @@ def ground(
     """
     Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)  # refuse bad numbers before anything is loaded
     known_selector(selector)
+    _refuse_several(zoom, multiple)
     jobs = read_jobs(images, query)
     options: dict[str, Any] = dict(
         n=n, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, max_new_tokens=max_new_tokens,
@@ -81,14 +87,23 @@ def ground(
         sampler, base_url, served_name, Known(model, processor, family),
         api_key_env=api_key_env, concurrency=concurrency, timeout=timeout, retries=retries,
     )  # fmt: skip
-    told = dict(model=model or embedded.NAME, dtype=dtype) | (remote.settings() if remote else {})
+    told = dict(model=model or embedded.NAME, dtype=dtype, zoom=zoom) | (remote.settings() if remote else {})
     run = open_run(out, options | own | told) if out else None
     if rest := pending(run, jobs):
         with answering(remote, model, device=device, dtype=dtype, batch=batch, **own) as grounder:
-            across = remote is not None or batch > 1
+            grounder, across = _looking(grounder, zoom), remote is not None or batch > 1
             failures = _work(grounder, rest, run=run, as_json=as_json, options=options, across=across)
         if failures:
             raise typer.Exit(1)
+
+
+def _looking(grounder: Grounder, zoom: bool) -> Grounder:
+    return grounder.over(Zoomed(grounder.lvlm)) if zoom else grounder
+
+
+def _refuse_several(zoom: bool, multiple: bool) -> None:
+    if zoom and multiple:
+        raise BadInput("expected one object to zoom in on, got --multiple; leave out one of --zoom and --multiple")
 
 
 def known_selector(name: str, *others: str) -> None:
