@@ -16,7 +16,8 @@ from glintbox.boxes import Box, Size
 from glintbox.cli.main import app
 from glintbox.geometry import CoordFrame, TokenGrid, View
 from glintbox.ground import Grounder
-from glintbox.records import Grounding, from_json
+from glintbox.lvlm.api import LVLM, Answered
+from glintbox.records import Grounding, Sampling, from_json
 from glintbox.rivals import moved, window
 from glintbox.zoom import Zoomed, placed
 from tests.lvlm.tiny import picture
@@ -54,7 +55,8 @@ def test_the_second_look_is_at_the_enlarged_part_and_its_boxes_are_of_the_whole_
     assert tuple(part) == (22, 18, 62, 48)
     shown = image.resize(image.size, Resampling.BICUBIC, box=(part.x1, part.y1, part.x2, part.y2))
     assert np.array_equal(np.asarray(seen.pictures[1]), np.asarray(shown)) and len(seen.pictures) == 2
-    assert result.found.image == SIZE
+    assert result.found.image == SIZE and result.found.timing["look"] > 0
+    assert "zoom: asked about the part [22, 18, 62, 48] around greedy's first box" in result.found.notes
     assert tuple(result.boxes[0].box) == pytest.approx((22 + 10, 18 + 15, 22 + 20, 18 + 22.5))
 
 
@@ -63,6 +65,17 @@ def test_where_the_first_look_finds_nothing_the_whole_picture_is_asked_about() -
     result = Grounder(Zoomed(seen))(image, "cup", n=1)
     assert np.array_equal(np.asarray(seen.pictures[1]), np.asarray(image))
     assert tuple(result.boxes[0].box) == pytest.approx((20, 30, 40, 45))
+    assert "zoom: greedy found no box, so the whole picture was asked about" in result.found.notes
+
+
+def test_several_temperatures_are_drawn_about_one_part() -> None:
+    zoomed = Zoomed(Seen(FIRST, "[[250, 500, 500, 750]]", "[[0, 0, 500, 500]]"))
+    prompt = zoomed.prompt(picture(*SIZE), "cup", id="a")
+    samplings = [Sampling(n=1, temperature=t, greedy_too=False) for t in (0.5, 1.0)]
+    [parts] = zoomed.answer_together([prompt], samplings, None)
+    assert [len(part.responses) for part in parts] == [1, 1]
+    assert all(isinstance(part, Answered) and part.timing["look"] > 0 for part in parts)
+    assert isinstance(zoomed, LVLM)
 
 
 @pytest.mark.slow

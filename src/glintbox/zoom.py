@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from time import perf_counter
+from typing import NamedTuple
 
+from jaxtyping import Float
 from PIL.Image import Image, Resampling
+from torch import Tensor
 
 from glintbox.boxes import Box, Size
 from glintbox.geometry import View
 from glintbox.lvlm.api import LVLM, Answered, ModelCard, Prompt
-from glintbox.records import Response, Sampling, Watch
+from glintbox.records import Response, Sampling, Site, Watch
 from glintbox.rivals import Question, alone, moved, window
 
 
@@ -19,11 +23,12 @@ class Zoomed:
 
     Frame and grids are those of the whole picture, so that boxes and attention lie where they belong, and everything
     that takes an `LVLM` takes this one: `grounder.over(Zoomed(grounder.lvlm))`. It finds one object. Where greedy finds
-    nothing, the whole picture is asked about. The first look is one greedy answer more, not told in any timing.
+    nothing, the whole picture is asked about. Results say in a note which it was; timing["look"] is the first look's.
     """
 
     def __init__(self, lvlm: LVLM) -> None:
         self._lvlm = lvlm
+        self._looks: dict[tuple[str, str], Look] = {}
 
     @property
     def card(self) -> ModelCard:
@@ -37,27 +42,66 @@ class Zoomed:
 
     def prompt(self, image: Image, query: str, *, id: str, text: str | None = None) -> Prompt:
         """Look once, then make the part around what was found ready; errors as those of the model."""
-        setting = self.card.setting(prompt=self.default_prompt, view="default", moment="predicting")
+        setting, began = (
+            self.card.setting(prompt=self.default_prompt, view="default", moment="predicting"),
+            perf_counter(),
+        )
         first = alone(self._lvlm, Question(id, image, query, setting))
+        seconds = perf_counter() - began
         if first.box is None:
+            self._looks[id, query] = Look(seconds, "zoom: greedy found no box, so the whole picture was asked about")
             return self._lvlm.prompt(image, query, id=id, text=text)
         part = window(first.box, first.image)
+        told = ", ".join(f"{value:.0f}" for value in part)
+        self._looks[id, query] = Look(seconds, f"zoom: asked about the part [{told}] around greedy's first box")
         near = image.resize(image.size, Resampling.BICUBIC, box=(part.x1, part.y1, part.x2, part.y2))
         return placed(self._lvlm.prompt(near, query, id=id, text=text), part)
 
     def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[Answered]:
-        """As the model."""
-        return self._lvlm.answer(prompts, sampling, watch)
+        """As the model, with what the first look took and gave."""
+        for answered in self._lvlm.answer(prompts, sampling, watch):
+            yield self._looked(answered)
 
     def answer_together(
         self, prompts: Iterable[Prompt], samplings: Sequence[Sampling], watch: Watch | None
     ) -> Iterator[tuple[Answered, ...]]:
-        """As the model."""
-        return self._lvlm.answer_together(prompts, samplings, watch)
+        """As the model, with what the first look took and gave."""
+        for together in self._lvlm.answer_together(prompts, samplings, watch):
+            yield tuple(self._looked(answered) for answered in together)
 
     def replay(self, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None) -> Iterator[Answered]:
         """As the model."""
         return self._lvlm.replay(told, watch)
+
+    def _looked(self, answered: Answered) -> Answered:
+        look = self._looks.get((answered.prompt.id, answered.prompt.query))
+        return Looked(answered, look) if look else answered
+
+
+class Look(NamedTuple):
+    """What a first look took, and what a user should know of it."""
+
+    seconds: float
+    note: str
+
+
+class Looked:
+    """Answers to a prompt that a first look came before, as an `api.Answered`; open as long as they are."""
+
+    def __init__(self, answered: Answered, look: Look) -> None:
+        self.prompt: Prompt = answered.prompt
+        self.responses = answered.responses
+        self.notes = (*answered.notes, look.note)
+        self._answered, self._look = answered, look
+
+    @property
+    def timing(self) -> Mapping[str, float]:
+        """Seconds by stage, those of the first look among them."""
+        return {**self._answered.timing, "look": self._look.seconds}
+
+    def read(self, sites: Sequence[Site], watch: Watch) -> Float[Tensor, "site head row col"]:
+        """As the answers that this holds."""
+        return self._answered.read(sites, watch)
 
 
 def placed(prompt: Prompt, part: Box) -> Prompt:
