@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import pytest
 import torch
+from transformers.cache_utils import Cache
 
 from glintbox.errors import Closed, OutOfMemory
-from glintbox.lvlm import batching
+from glintbox.lvlm import batching, decode, seams
 from glintbox.lvlm import decoder as decoder_module
 from glintbox.lvlm.api import Prompt
 from glintbox.lvlm.batching import read_ahead
@@ -130,6 +133,28 @@ def test_where_memory_runs_out_fewer_are_answered_at_a_time_and_none_is_lost(mon
     assert [ids_of(one) for one in found] == single
     assert tried == ([4, 2, 2] if fits == 2 else [4, 2])
     assert "answering 2 prompts at a time" in caplog.text
+
+
+def test_a_prompt_that_is_answered_alone_has_the_memory_for_itself(monkeypatch):
+    made: list[weakref.ref[Cache]] = []
+    alive: list[int] = []
+    new_cache = seams.new_cache
+
+    def noted():
+        cache = new_cache()
+        made.append(weakref.ref(cache))
+        return cache
+
+    def counting(*args, **options):
+        gc.collect()
+        alive.append(sum(one() is not None for one in made))
+        return grow(*args, **options)
+
+    monkeypatch.setattr(seams, "new_cache", noted)
+    monkeypatch.setattr(decode, "grow", counting)
+    for _ in answer(decoder_of("llava")._replace(batch=2), mixed("llava")[:3], FREE, None):
+        pass
+    assert len(made) == 4 and alive == [1]
 
 
 def test_a_prompt_that_does_not_even_fit_alone_is_an_error(monkeypatch):

@@ -41,11 +41,14 @@ def batched(
     Where memory runs out it goes on with half as many, at last with one, which `alone` answers.
     """
     seams.check_packable(decoder.model)
-    together = Together(decoder, drawn, watch)
+    prefills = Prefills(decoder, layers_of(decoder.card, watch))
+    together = Together(decoder, prefills, drawn, watch)
     size = decoder.batch
     for waiting in read_ahead(prompts, size):
         while waiting:
             some = waiting[:size]
+            if len(some) == 1:
+                prefills.forget()  # or a cache that `alone` cannot use would lie beside its own
             try:
                 found = iter(together(some)) if len(some) > 1 else alone(some)
             except OutOfMemory:
@@ -63,11 +66,11 @@ def batched(
 class Together:
     """Answers some prompts in one decoding."""
 
-    def __init__(self, decoder: Decoder, drawn: Sequence[Draw], watch: Watch | None) -> None:
+    def __init__(self, decoder: Decoder, prefills: Prefills, drawn: Sequence[Draw], watch: Watch | None) -> None:
         self._decoder, self._drawn = decoder, dict(enumerate(drawn))
         self._layers = layers_of(decoder.card, watch)
         self._last_too = watch is not None and watch.moment == "predicted"
-        self._prefills = Prefills(decoder, self._layers)
+        self._prefills = prefills
 
     def __call__(self, prompts: Sequence[Prompt]) -> list[PackedAnswered]:
         """The answers to each prompt, open; of the seconds of decoding each is told an equal part.

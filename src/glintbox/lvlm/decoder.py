@@ -46,6 +46,10 @@ class Prefills:
         self._decoder, self._layers = decoder, layers
         self._held: Held | None = None
 
+    def forget(self) -> None:
+        """Let go of the prompt before."""
+        self._held = None
+
     def __call__(self, prompt: Prompt, *, answers: int, only_read: bool = False) -> tuple[Prefilled, float]:
         """A prompt in the cache, and the seconds that it took; answers: how many are to come, if it is not only read.
 
