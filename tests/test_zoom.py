@@ -78,6 +78,14 @@ def test_several_temperatures_are_drawn_about_one_part() -> None:
     assert isinstance(zoomed, LVLM)
 
 
+def test_two_prompts_of_one_name_each_tell_their_own_look_and_nothing_is_kept() -> None:
+    zoomed = Zoomed(Seen(FIRST, "[]", "[[0, 0, 500, 500]]", "[[0, 0, 500, 500]]"))
+    prompts = [zoomed.prompt(picture(*SIZE), "cup", id="a") for _ in range(2)]
+    notes = [answered.notes[-1] for answered in zoomed.answer(prompts, Sampling(n=1, greedy_too=False), None)]
+    assert ["asked about the part" in note for note in notes] == [True, False]
+    assert not zoomed._looks
+
+
 @pytest.mark.slow
 def test_the_command_zooms_draws_and_keeps_it_apart_from_results_without(tmp_path: Path) -> None:
     words = ["ground", str(SCENE), "--query", "owl", "--n", "2", "--selector", "acs-free"]

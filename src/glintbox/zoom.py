@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -28,7 +29,7 @@ class Zoomed:
 
     def __init__(self, lvlm: LVLM) -> None:
         self._lvlm = lvlm
-        self._looks: dict[tuple[str, str], Look] = {}
+        self._looks: dict[tuple[str, str], deque[Look]] = {}
 
     @property
     def card(self) -> ModelCard:
@@ -49,33 +50,41 @@ class Zoomed:
         first = alone(self._lvlm, Question(id, image, query, setting))
         seconds = perf_counter() - began
         if first.box is None:
-            self._looks[id, query] = Look(seconds, "zoom: greedy found no box, so the whole picture was asked about")
+            self._remember(id, query, Look(seconds, "zoom: greedy found no box, so the whole picture was asked about"))
             return self._lvlm.prompt(image, query, id=id, text=text)
         part = window(first.box, first.image)
         told = ", ".join(f"{value:.0f}" for value in part)
-        self._looks[id, query] = Look(seconds, f"zoom: asked about the part [{told}] around greedy's first box")
+        self._remember(id, query, Look(seconds, f"zoom: asked about the part [{told}] around greedy's first box"))
         near = image.resize(image.size, Resampling.BICUBIC, box=(part.x1, part.y1, part.x2, part.y2))
         return placed(self._lvlm.prompt(near, query, id=id, text=text), part)
 
     def answer(self, prompts: Iterable[Prompt], sampling: Sampling, watch: Watch | None) -> Iterator[Answered]:
         """As the model, with what the first look took and gave."""
         for answered in self._lvlm.answer(prompts, sampling, watch):
-            yield self._looked(answered)
+            yield Looked.of(answered, self._look(answered.prompt))
 
     def answer_together(
         self, prompts: Iterable[Prompt], samplings: Sequence[Sampling], watch: Watch | None
     ) -> Iterator[tuple[Answered, ...]]:
         """As the model, with what the first look took and gave."""
         for together in self._lvlm.answer_together(prompts, samplings, watch):
-            yield tuple(self._looked(answered) for answered in together)
+            look = self._look(together[0].prompt)
+            yield tuple(Looked.of(answered, look) for answered in together)
 
     def replay(self, told: Iterable[tuple[Prompt, tuple[Response, ...]]], watch: Watch | None) -> Iterator[Answered]:
         """As the model."""
         return self._lvlm.replay(told, watch)
 
-    def _looked(self, answered: Answered) -> Answered:
-        look = self._looks.get((answered.prompt.id, answered.prompt.query))
-        return Looked(answered, look) if look else answered
+    def _remember(self, id: str, query: str, look: Look) -> None:
+        self._looks.setdefault((id, query), deque()).append(look)
+
+    def _look(self, prompt: Prompt) -> Look | None:
+        """What came before a prompt, told once; those of one name are answered in the order in which they were made."""
+        looks = self._looks.get((prompt.id, prompt.query))
+        look = looks.popleft() if looks else None
+        if not looks:
+            self._looks.pop((prompt.id, prompt.query), None)
+        return look
 
 
 class Look(NamedTuple):
@@ -93,6 +102,11 @@ class Looked:
         self.responses = answered.responses
         self.notes = (*answered.notes, look.note)
         self._answered, self._look = answered, look
+
+    @classmethod
+    def of(cls, answered: Answered, look: Look | None) -> Answered:
+        """The answers with a look, if there was one."""
+        return cls(answered, look) if look else answered
 
     @property
     def timing(self) -> Mapping[str, float]:

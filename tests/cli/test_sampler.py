@@ -96,6 +96,14 @@ def test_with_the_model_here_artefacts_are_used_and_attention_is_read(service: S
             "expected --model with --heads",
         ),
         (
+            ["--sampler", "openai", "--base-url", "http://x", "--family", "qwen3_vl", "--zoom"],
+            "expected the model here with --zoom",
+        ),
+        (
+            ["--sampler", "openai", "--base-url", "http://x", "--family", "qwen3_vl", "--batch", "4"],
+            "a server batches by itself; use --concurrency",
+        ),
+        (
             ["--sampler", "openai", "--base-url", "http://127.0.0.1:9", "--served-name", "x", "--family", "qwen2_5_vl"],
             "expected a family that writes in shares of the picture",
         ),

@@ -76,7 +76,7 @@ def ground(
     """
     Sampling(n, temperature, top_p, top_k, seed, max_new_tokens)  # refuse bad numbers before anything is loaded
     known_selector(selector)
-    _refuse_several(zoom, multiple)
+    _refuse(zoom=zoom, multiple=multiple, sampler=sampler, batch=batch)
     jobs = read_jobs(images, query)
     options: dict[str, Any] = dict(
         n=n, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, max_new_tokens=max_new_tokens,
@@ -101,9 +101,16 @@ def _looking(grounder: Grounder, zoom: bool) -> Grounder:
     return grounder.over(Zoomed(grounder.lvlm)) if zoom else grounder
 
 
-def _refuse_several(zoom: bool, multiple: bool) -> None:
+def _refuse(*, zoom: bool, multiple: bool, sampler: str, batch: int) -> None:
+    """Options that do not go together."""
     if zoom and multiple:
         raise BadInput("expected one object to zoom in on, got --multiple; leave out one of --zoom and --multiple")
+    if sampler == "openai" and zoom:
+        raise BadInput("expected the model here with --zoom, which asks twice, got --sampler openai; leave one out")
+    if sampler == "openai" and batch > 1:
+        raise BadInput(
+            f"expected no --batch with --sampler openai, got {batch}: a server batches by itself; use --concurrency"
+        )
 
 
 def known_selector(name: str, *others: str) -> None:
