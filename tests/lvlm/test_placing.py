@@ -70,8 +70,10 @@ def test_a_model_of_which_each_device_has_some_heads_is_refused() -> None:
         assemble(model, tiny_processor("llava"), id="mine", revision="")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_balancing_without_a_gpu_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+def test_balancing_without_a_gpu_is_refused_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(
         BadInput, match=r"expected GPUs to spread the layers over \(device balanced\), got none; use cpu"
     ):

@@ -54,7 +54,7 @@ class GlintboxModel(lmms):
     ) -> None:
         super().__init__()
         processes = os.environ.get("WORLD_SIZE", "1")
-        if processes != "1" or not str(batch_size).isdecimal():
+        if processes != "1" or not str(batch_size).isdecimal() or not int(batch_size):
             raise BadInput(
                 f"expected one process and a number for --batch_size, got {processes} and {batch_size!r}; --offset "
                 "with --limit shares out a task"
