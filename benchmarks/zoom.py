@@ -22,7 +22,7 @@ CHOSEN = ("consensus", "acs-free", "acs-learned")
 
 
 def answered(grounder: Grounder, cases: Sequence[Sample], temperature: float) -> tuple[list[Grounding], float]:
-    """What consensus chooses in each case, with all that another selector needs, and the median CPU seconds."""
+    """What acs-learned chooses in each case, with all that another selector needs, and the median CPU seconds."""
     found, taken = list[Grounding](), list[float]()
     for case in cases:
         began = process_time()
